@@ -1,0 +1,105 @@
+//! Verdicts, the layer and the reason behind them, and the one answer per operation that the kernel holds.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::RuleIndex;
+
+/// What the kernel answers to one request. Ordered by strictness.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Goes on.
+    Allow,
+    /// Goes on and is recorded as worth a look.
+    Audit,
+    /// Waits for a decision.
+    Hold,
+    /// Fails with EPERM before it happens.
+    Deny,
+}
+
+/// Which layer an answer comes from. Ordered so that, among equally strict answers, policy is named first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layer {
+    /// No rule matched: the spec's default for this class of operation.
+    Default,
+    /// A rule of the spec or of an approval.
+    Grant,
+    /// A rule that comes from policy.
+    Guardrail,
+}
+
+/// Severity of a guardrail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Severity {
+    /// Worth a look.
+    Medium,
+    /// Likely harm.
+    High,
+    /// Certain or irreversible harm.
+    Critical,
+}
+
+/// Why a verdict is what it is, where it is not simply the rule that the answer names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The rule in the answer.
+    Rule,
+    /// No rule matched.
+    Default,
+    /// The path of the object could not be told.
+    Unresolved,
+    /// The path is longer than the kernel's limit.
+    TooLong,
+    /// A kernel table was full.
+    NoMemory,
+    /// The agent's rules are not in the kernel.
+    NoRules,
+    /// The executable is not the one whose hash was approved.
+    Identity,
+    /// Denied by the object's path on the host, not by the path as the program sees it.
+    Elsewhere,
+    /// A granted name resolved to this address.
+    ResolvedName,
+    /// The target process is not of this agent.
+    Foreign,
+}
+
+/// What the rules say to one operation on one object: both layers already combined, the stricter wins.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Answer {
+    /// The stricter of both layers.
+    pub verdict: Verdict,
+    /// The layer that decided.
+    pub layer: Layer,
+    /// The rule that decided, 0 if the default did.
+    pub rule: RuleIndex,
+    /// The executable must also have the recorded identity (grants by hash).
+    pub pinned: bool,
+}
+
+impl Answer {
+    /// The spec's default for a class of operations.
+    pub const fn default_of(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            layer: Layer::Default,
+            rule: RuleIndex(0),
+            pinned: false,
+        }
+    }
+
+    /// The stricter of two; on a tie the higher layer.
+    pub fn stricter(self, other: Self) -> Self {
+        if (other.verdict, other.layer) > (self.verdict, self.layer) {
+            other
+        } else {
+            self
+        }
+    }
+}
