@@ -1,0 +1,257 @@
+//! The client side of the unix socket: connects, calls, and turns every failure into one clear line.
+
+use std::io;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status, Streaming};
+
+use crate::report;
+use crate::v1::agentd_client::AgentdClient;
+use crate::v1::{
+    Empty, EnrollRequest, EventsRequest, ExplainRequest, Json, PolicyExplainRequest, PolicyReplayRequest,
+    PolicyRollbackRequest, PolicyTreeRequest, QueryRequest, ReleaseRequest,
+};
+use crate::{GROUP, MAX_MESSAGE_BYTES};
+
+/// Why a call did not give a document. Each is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("agentd is not running (no answer on {}); start it with `systemctl start agentd`", socket.display())]
+    NotRunning {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// The socket may not be opened.
+    #[error("{}: permission denied; run as root, or as a member of the group `{GROUP}`", socket.display())]
+    Permission {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// Another failure to connect.
+    #[error("{}: {source}", socket.display())]
+    Connect {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// agentd refused: the caller may not do this.
+    #[error("{0}")]
+    Denied(String),
+    /// agentd refused: what was asked is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// agentd does not know what was named.
+    #[error("{0}")]
+    NotFound(String),
+    /// agentd cannot do this here, or not in its present state.
+    #[error("{0}")]
+    Unable(String),
+    /// It took too long.
+    #[error("{0}")]
+    Timeout(String),
+    /// agentd failed, or went away during the call.
+    #[error("{0}")]
+    Failed(String),
+    /// agentd's answer is not of this version.
+    #[error("agentd's answer is not understood ({0}); agentctl and agentd should be of the same version")]
+    Version(#[from] serde_json::Error),
+}
+
+impl From<Status> for ClientError {
+    fn from(status: Status) -> Self {
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::PermissionDenied | Code::Unauthenticated => Self::Denied(message),
+            Code::InvalidArgument | Code::OutOfRange => Self::Invalid(message),
+            Code::NotFound => Self::NotFound(message),
+            Code::FailedPrecondition
+            | Code::Unimplemented
+            | Code::AlreadyExists
+            | Code::ResourceExhausted => Self::Unable(message),
+            Code::DeadlineExceeded => Self::Timeout(message),
+            Code::Unavailable => Self::Failed(format!("agentd went away during the call ({message})")),
+            Code::Ok | Code::Cancelled | Code::Unknown | Code::Aborted | Code::Internal | Code::DataLoss => {
+                Self::Failed(message)
+            }
+        }
+    }
+}
+
+/// A connection to agentd.
+#[derive(Debug, Clone)]
+pub struct Client {
+    rpc: AgentdClient<Channel>,
+}
+
+/// A stream of documents.
+#[derive(Debug)]
+pub struct Documents<T> {
+    stream: Streaming<Json>,
+    kind: PhantomData<T>,
+}
+
+/// A document with the text it came in, to print exactly what agentd said.
+#[derive(Debug, Clone)]
+pub struct Verbatim<T> {
+    /// The JSON as it came.
+    pub json: String,
+    /// What it says.
+    pub value: T,
+}
+
+impl<T: DeserializeOwned> Documents<T> {
+    /// The next document, or nothing at the end.
+    pub async fn next(&mut self) -> Result<Option<T>, ClientError> {
+        Ok(self.next_verbatim().await?.map(|document| document.value))
+    }
+
+    /// The same, with its text.
+    pub async fn next_verbatim(&mut self) -> Result<Option<Verbatim<T>>, ClientError> {
+        self.stream.message().await?.map(read).transpose()
+    }
+
+    fn new(stream: Streaming<Json>) -> Self {
+        Self { stream, kind: PhantomData }
+    }
+}
+
+impl Client {
+    /// Connects, and says what to do if that is not possible.
+    pub async fn connect(socket: impl AsRef<Path>) -> Result<Self, ClientError> {
+        let socket = socket.as_ref().to_owned();
+        // A first connection only for its error: tonic would wrap it in several layers.
+        drop(UnixStream::connect(&socket).await.map_err(|error| cannot_connect(&socket, error))?);
+        let path = socket.clone();
+        let connector = tower::service_fn(move |_| {
+            let path = path.clone();
+            async move { UnixStream::connect(path).await.map(TokioIo::new) }
+        });
+        let channel = Endpoint::from_static("http://agentd")
+            .connect_with_connector(connector)
+            .await
+            .map_err(|error| cannot_connect(&socket, io::Error::other(error)))?;
+        let rpc = AgentdClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self { rpc })
+    }
+
+    /// How agentd is.
+    pub async fn status(&mut self) -> Result<report::Status, ClientError> {
+        value(self.rpc.status(Empty {}).await)
+    }
+
+    /// Agents that run or ran.
+    pub async fn agents(&mut self) -> Result<Vec<report::AgentView>, ClientError> {
+        value(self.rpc.agents(Empty {}).await)
+    }
+
+    /// Puts processes under a spec.
+    pub async fn enroll(&mut self, request: EnrollRequest) -> Result<report::Enrolled, ClientError> {
+        value(self.rpc.enroll(request).await)
+    }
+
+    /// Frees an agent's processes.
+    pub async fn release(&mut self, name: &str) -> Result<report::Released, ClientError> {
+        value(self.rpc.release(ReleaseRequest { name: name.to_owned() }).await)
+    }
+
+    /// Records, oldest first, then as they come.
+    pub async fn events(
+        &mut self,
+        request: EventsRequest,
+    ) -> Result<Documents<report::EventLine>, ClientError> {
+        Ok(Documents::new(self.rpc.events(Request::new(request)).await?.into_inner()))
+    }
+
+    /// Rows of a read-only SQL query, columns in order.
+    pub async fn query(&mut self, request: QueryRequest) -> Result<Documents<report::Row>, ClientError> {
+        Ok(Documents::new(self.rpc.query(request).await?.into_inner()))
+    }
+
+    /// The story of one record, by incident id or number.
+    pub async fn explain(&mut self, id: &str) -> Result<report::Explanation, ClientError> {
+        value(self.rpc.explain(ExplainRequest { id: id.to_owned() }).await)
+    }
+
+    /// Reads the policy again and puts it into force for every agent, or for none.
+    pub async fn policy_reload(&mut self) -> Result<report::PolicyChange, ClientError> {
+        value(self.rpc.policy_reload(Empty {}).await)
+    }
+
+    /// Policies that were in force, newest first.
+    pub async fn policy_history(&mut self) -> Result<Vec<report::PolicyVersion>, ClientError> {
+        value(self.rpc.policy_history(Empty {}).await)
+    }
+
+    /// Puts an earlier policy into force; empty: the one before the running one.
+    pub async fn policy_rollback(&mut self, version: &str) -> Result<report::PolicyChange, ClientError> {
+        value(self.rpc.policy_rollback(PolicyRollbackRequest { version: version.to_owned() }).await)
+    }
+
+    /// What an agent's rules say to one operation.
+    pub async fn policy_explain(
+        &mut self,
+        request: PolicyExplainRequest,
+    ) -> Result<report::PolicyExplanation, ClientError> {
+        value(self.rpc.policy_explain(request).await)
+    }
+
+    /// What another policy would change in the rules of the running agents.
+    pub async fn policy_diff(
+        &mut self,
+        request: PolicyTreeRequest,
+    ) -> Result<report::PolicyDiff, ClientError> {
+        value(self.rpc.policy_diff(request).await)
+    }
+
+    /// What another policy would have said to recorded requests; the last document is a summary.
+    pub async fn policy_replay(
+        &mut self,
+        request: PolicyReplayRequest,
+    ) -> Result<Documents<report::ReplayLine>, ClientError> {
+        Ok(Documents::new(self.rpc.policy_replay(request).await?.into_inner()))
+    }
+}
+
+fn value<T: DeserializeOwned>(answer: Result<tonic::Response<Json>, Status>) -> Result<T, ClientError> {
+    read(answer?.into_inner()).map(|document| document.value)
+}
+
+fn read<T: DeserializeOwned>(document: Json) -> Result<Verbatim<T>, ClientError> {
+    Ok(Verbatim { value: serde_json::from_str(&document.json)?, json: document.json })
+}
+
+fn cannot_connect(socket: &Path, source: io::Error) -> ClientError {
+    let socket = socket.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning { socket },
+        io::ErrorKind::PermissionDenied => ClientError::Permission { socket },
+        _ => ClientError::Connect { socket, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_socket_means_that_agentd_does_not_run() {
+        let error = cannot_connect(Path::new("/run/x.sock"), io::ErrorKind::NotFound.into()).to_string();
+        assert!(error.contains("agentd is not running") && error.contains("systemctl start"), "{error}");
+    }
+
+    #[test]
+    fn a_closed_socket_says_which_group_opens_it() {
+        let error =
+            cannot_connect(Path::new("/run/x.sock"), io::ErrorKind::PermissionDenied.into()).to_string();
+        assert!(error.contains("permission denied") && error.contains("`agentguard`"), "{error}");
+    }
+}

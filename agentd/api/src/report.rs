@@ -1,0 +1,345 @@
+//! The documents that agentd answers with, as JSON: the schema of `agentctl -o json`. Fields are only ever added.
+
+use std::collections::BTreeMap;
+
+use agentguard_core::ids::{AgentKey, AgentName};
+use agentguard_core::record::Record;
+use agentguard_core::rule::{Rule, Source};
+use agentguard_core::verdict::{Layer, Severity, Verdict};
+use serde::{Deserialize, Serialize};
+
+/// One row of a query: column to value, in the order of the columns.
+pub type Row = serde_json::Map<String, serde_json::Value>;
+
+/// How agentd is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of agentd.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime_sec: u64,
+    /// Kernel release.
+    pub kernel: String,
+    /// `lsm`, `fmod-ret` or `tracing`.
+    pub backend: String,
+    /// What this back end can not enforce, one line each.
+    pub limits: Vec<String>,
+    /// What is wrong now and needs somebody, one line each. Empty when all is well.
+    pub problems: Vec<String>,
+    /// The policy in force.
+    pub policy: PolicyVersion,
+    /// Agents that run.
+    pub agents: u32,
+    /// The kernel programs' own counters.
+    pub kernel_counters: BTreeMap<String, u64>,
+    /// Events that agentd itself could not keep, by stage.
+    pub lost: BTreeMap<String, u64>,
+    /// Proof that the kernel path denies.
+    pub canary: Canary,
+    /// The store.
+    pub store: StoreStatus,
+}
+
+/// Proof that the kernel path denies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// What must be denied was denied.
+    pub ok: bool,
+    /// Milliseconds since it was tried.
+    pub age_ms: u64,
+    /// Why it could not be tried, or what went through.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub problem: Option<String>,
+}
+
+/// The store of records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// File.
+    pub path: String,
+    /// Records in it.
+    pub records: u64,
+    /// Size on disk.
+    pub bytes: u64,
+    /// Oldest record, wall clock; 0 if there is none.
+    pub oldest_ns: u64,
+    /// Set if the file was damaged at start and put aside: where it is now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub set_aside: Option<String>,
+}
+
+/// Whether an agent still runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AgentState {
+    /// Governed now.
+    Running,
+    /// Its last process ended.
+    Finished,
+    /// Freed by a person.
+    Released,
+}
+
+/// An agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentView {
+    /// Name, unique among those that run.
+    pub name: AgentName,
+    /// Whether it runs.
+    pub state: AgentState,
+    /// `observe` or `enforce`, as in force.
+    pub mode: String,
+    /// Role class.
+    pub role: String,
+    /// 1 to 4.
+    pub tier: u8,
+    /// What was put under the spec: `run /agents.slice/…`, `unit X`, `cgroup X`, `pid X`.
+    pub target: String,
+    /// Its place in the kernel.
+    pub key: AgentKey,
+    /// Processes now.
+    pub processes: u32,
+    /// User.
+    pub uid: u32,
+    /// The spec, as the user named it.
+    pub spec_file: String,
+    /// Version of its rules.
+    pub version: String,
+    /// Rules in force.
+    pub rules: u32,
+    /// Wall clock.
+    pub enrolled_ns: u64,
+    /// Wall clock; 0 while it runs.
+    pub ended_ns: u64,
+    /// Records of it in the store.
+    pub records: u64,
+    /// Denials of it in the store.
+    pub denied: u64,
+}
+
+/// An enrolment that worked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// The agent.
+    pub agent: AgentView,
+    /// Its cgroup, if it has one of its own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cgroup: Option<String>,
+    /// Tasks that were governed at once.
+    pub tasks: u32,
+    /// What the user should know, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// A release that worked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    /// The agent.
+    pub name: AgentName,
+    /// Processes that are free now.
+    pub processes: u32,
+}
+
+/// One line of `events`: a record, or how many were left out because the reader was too slow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EventLine {
+    /// A record.
+    Record(Box<Record>),
+    /// A gap.
+    Skipped {
+        /// Records that this reader did not get; the store has them.
+        skipped: u64,
+    },
+}
+
+/// The story of one record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// What happened.
+    pub record: Record,
+    /// The process and its ancestors, itself first.
+    pub lineage: Vec<Ancestor>,
+    /// The rule that decided, as it was in force then; absent if a default decided.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rule: Option<Rule>,
+    /// Both layers, by the rules that were in force then; absent if those are not kept any more or the record is no
+    /// request.
+    pub layers: Vec<LayerView>,
+    /// The story in sentences.
+    pub story: Vec<String>,
+    /// How to allow it.
+    pub remedy: Remedy,
+}
+
+/// A process in a lineage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// Process id.
+    pub pid: u32,
+    /// Start, nanoseconds after boot.
+    pub start_ns: u64,
+    /// User.
+    pub uid: u32,
+    /// Executable, as far as it is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub exe: Option<String>,
+    /// Arguments, as far as they are known.
+    pub argv: Vec<String>,
+}
+
+/// What one layer says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerView {
+    /// Guardrail, or grant; a default stands in for a layer without a match.
+    pub layer: Layer,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// The rule, unless the default decided.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rule: Option<String>,
+    /// The rule's words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// Severity, of guardrails.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub severity: Option<Severity>,
+    /// Where it is written.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source: Option<Source>,
+}
+
+/// How a denied request could be allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remedy {
+    /// Whether a spec can allow it.
+    pub possible: bool,
+    /// In words.
+    pub text: String,
+    /// The line to add to the spec, with its table.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub spec: Option<String>,
+}
+
+/// A policy that is or was in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyVersion {
+    /// First 12 hex digits of its hash.
+    pub version: String,
+    /// Whether it is in force now.
+    pub running: bool,
+    /// Since when, wall clock.
+    pub since_ns: u64,
+    /// Packs in it.
+    pub packs: Vec<String>,
+    /// Where it was read from, or `rollback`.
+    pub source: String,
+}
+
+/// A reload or rollback that worked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyChange {
+    /// In force before.
+    pub previous: String,
+    /// In force now.
+    pub version: String,
+    /// Whether anything differs.
+    pub changed: bool,
+    /// Agents whose rules were replaced.
+    pub agents: u32,
+    /// What the user should know, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// What an agent's rules say to one operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyExplanation {
+    /// The agent.
+    pub agent: AgentName,
+    /// The operation.
+    pub operation: String,
+    /// The object.
+    pub object: String,
+    /// The stricter of both layers.
+    pub verdict: Verdict,
+    /// Whether it would be put into effect in the agent's mode.
+    pub enforced: bool,
+    /// The layer that decides.
+    pub layer: Layer,
+    /// Both layers.
+    pub layers: Vec<LayerView>,
+    /// How to allow it, if it is not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub remedy: Option<Remedy>,
+}
+
+/// What another policy would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyDiff {
+    /// In force.
+    pub from: String,
+    /// The other.
+    pub to: String,
+    /// Per agent that runs.
+    pub agents: Vec<AgentDiff>,
+}
+
+/// What another policy would change for one agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentDiff {
+    /// The agent.
+    pub agent: AgentName,
+    /// Guardrails that are new.
+    pub added: Vec<Rule>,
+    /// Guardrails that go.
+    pub removed: Vec<Rule>,
+    /// Guardrails of the same name that say something else.
+    pub changed: Vec<RuleChange>,
+}
+
+/// One guardrail before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleChange {
+    /// In force.
+    pub from: Rule,
+    /// The other.
+    pub to: Rule,
+}
+
+/// One line of a replay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum ReplayLine {
+    /// A recorded request that would be decided otherwise.
+    Changed {
+        /// As it was.
+        record: Box<Record>,
+        /// The verdict under the other policy.
+        verdict: Verdict,
+        /// The layer that would decide.
+        layer: Layer,
+        /// The rule that would decide.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        rule: Option<String>,
+        /// Where it is written.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        source: Option<Source>,
+    },
+    /// The end.
+    Summary {
+        /// Version of the other policy.
+        version: String,
+        /// Requests that were decided again.
+        replayed: u64,
+        /// Those with another verdict.
+        changed: u64,
+        /// Allowed then, denied by the other.
+        newly_denied: u64,
+        /// Denied then, allowed by the other.
+        newly_allowed: u64,
+        /// Records that could not be decided again: their agent or rules are not known any more.
+        skipped: u64,
+    },
+}

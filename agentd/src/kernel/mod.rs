@@ -1,0 +1,191 @@
+//! The boundary to the kernel: everything that agentd asks of it, in the words of agentguard-core.
+//!
+//! Only this folder names a BPF loader, and only this folder may hold unsafe code. It knows no store, no socket, no
+//! policy and no spec; whoever calls it knows no map, no link and no program.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use agentguard_core::ids::AgentKey;
+use agentguard_core::tables::Tables;
+use agentguard_core::verdict::Answer;
+use serde::{Deserialize, Serialize};
+
+#[cfg(test)]
+pub mod fake;
+
+/// How decisions are put into effect, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// BPF LSM programs.
+    Lsm,
+    /// `fmod_ret` programs on `security_*` functions.
+    FmodRet,
+    /// Cgroup programs and tracepoints: network is blocked, the rest is only seen.
+    Tracing,
+}
+
+/// Whether denials are put into effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Nothing is blocked; records say what would have been.
+    Observe,
+    /// Denied requests fail.
+    Enforce,
+}
+
+/// An executable whose hash agentd has checked, by identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PinnedFile {
+    /// The kernel's own encoding: major << 20 | minor.
+    pub device: u32,
+    /// Inode number.
+    pub inode: u64,
+    /// ctime, seconds.
+    pub changed_sec: i64,
+    /// ctime, nanoseconds.
+    pub changed_nsec: u32,
+    /// What the kernel answers for this file.
+    pub answer: Answer,
+}
+
+/// Bytes exchanged with one peer since the last look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerBytes {
+    /// Whose.
+    pub agent: AgentKey,
+    /// Peer.
+    pub address: IpAddr,
+    /// Port of the peer.
+    pub port: u16,
+    /// IP protocol number.
+    pub protocol: u16,
+    /// Sent, IP headers included.
+    pub sent_bytes: u64,
+    /// Received, IP headers included.
+    pub received_bytes: u64,
+}
+
+/// Bytes through one file that is still open, since the last look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileBytes {
+    /// Whose.
+    pub agent: AgentKey,
+    /// The open's id.
+    pub id: u64,
+    /// The process that opened it.
+    pub pid: u32,
+    /// Read.
+    pub read_bytes: u64,
+    /// Written.
+    pub written_bytes: u64,
+}
+
+/// The kernel programs' own counters since they were loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Events put into the ring.
+    pub emitted: u64,
+    /// Events that found the ring full.
+    pub lost: u64,
+    /// Denials.
+    pub denied: u64,
+    /// Objects whose path could not be told.
+    pub unresolved: u64,
+    /// Full maps and failed allocations.
+    pub no_memory: u64,
+    /// Helpers that failed and should not.
+    pub helper: u64,
+    /// DNS answers that were not followed.
+    pub dns_skipped: u64,
+}
+
+/// What one kernel program did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramStats {
+    /// Name of the program.
+    pub name: String,
+    /// Runs, while statistics were on.
+    pub runs: u64,
+    /// Nanoseconds in all of them.
+    pub ns: u64,
+    /// Runs that the kernel skipped.
+    pub recursion_misses: u64,
+}
+
+/// Why the kernel did not do what was asked. Messages name the object.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The kernel or the back end can not do this at all.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A table is full; nothing was changed.
+    #[error("{0}")]
+    Full(String),
+    /// The task, cgroup or agent does not exist.
+    #[error("{0}")]
+    Missing(String),
+    /// A system call failed.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried, on what.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+/// The kernel programs as agentd uses them. Every method is short and synchronous.
+pub trait Kernel: Send + Sync {
+    /// The back end that runs.
+    fn backend(&self) -> Backend;
+
+    /// One line for each thing that this back end can not enforce.
+    fn limits(&self) -> Vec<String>;
+
+    /// Puts an agent's rules into the kernel, or replaces them atomically. All or nothing.
+    fn install(&self, agent: AgentKey, mode: Mode, generation: u32, tables: &Tables, resolvers: &[IpAddr],
+        pins: &[PinnedFile]) -> Result<(), KernelError>;
+
+    /// Changes the mode of an installed agent.
+    fn set_mode(&self, agent: AgentKey, mode: Mode) -> Result<(), KernelError>;
+
+    /// Labels every task in a cgroup and below, now and later.
+    fn govern_cgroup(&self, agent: AgentKey, path: &Path) -> Result<(), KernelError>;
+
+    /// Labels a process, its threads and its descendants. Returns how many tasks.
+    fn govern_pid(&self, agent: AgentKey, pid: u32) -> Result<u32, KernelError>;
+
+    /// Tasks that enter the cgroup from now on are not labelled. Labels stay.
+    fn forget_cgroup(&self, path: &Path) -> Result<(), KernelError>;
+
+    /// Takes an agent's rules away: its tasks are free.
+    fn release(&self, agent: AgentKey) -> Result<(), KernelError>;
+
+    /// The label of a process, if it is governed.
+    fn label_of(&self, pid: u32) -> Result<Option<AgentKey>, KernelError>;
+
+    /// Process ids of an agent's tasks.
+    fn tasks_of(&self, agent: AgentKey) -> Result<Vec<u32>, KernelError>;
+
+    /// Bytes per peer since the last call.
+    fn take_peers(&self) -> Result<Vec<PeerBytes>, KernelError>;
+
+    /// Bytes of files that stay open, since the last call.
+    fn take_file_bytes(&self) -> Result<Vec<FileBytes>, KernelError>;
+
+    /// Counters since the programs were loaded.
+    fn counters(&self) -> Result<Counters, KernelError>;
+
+    /// Statistics by program.
+    fn programs(&self) -> Result<Vec<ProgramStats>, KernelError>;
+
+    /// Proves that the kernel path denies: true if an operation that must be denied was.
+    fn canary(&self) -> Result<bool, KernelError>;
+
+    /// Waits for events, at most `timeout`, and hands each raw record to `sink`. Called by one thread only.
+    fn next_events(&self, timeout: Duration, sink: &mut dyn FnMut(&[u8])) -> Result<(), KernelError>;
+}
