@@ -3,10 +3,25 @@
 //! Spec + guardrails -> [`rule::Rule`]s -> [`lower`] -> [`tables::Tables`], which the kernel walks; and
 //! [`record::Record`], which says what happened. This crate knows no kernel, no clock, no file and no socket.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::unreachable
+    )
+)]
 
+pub mod address;
+pub mod capability;
 pub mod ids;
 pub mod operation;
+pub mod pattern;
 pub mod record;
 pub mod rule;
+
+mod suggest;
 pub mod tables;
 pub mod verdict;

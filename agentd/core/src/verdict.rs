@@ -1,5 +1,7 @@
 //! Verdicts, the layer and the reason behind them, and the one answer per operation that the kernel holds.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::RuleIndex;
@@ -17,6 +19,35 @@ pub enum Verdict {
     Hold,
     /// Fails with EPERM before it happens.
     Deny,
+}
+
+impl Verdict {
+    /// Every verdict, by strictness.
+    pub const ALL: [Self; 4] = [Self::Allow, Self::Audit, Self::Hold, Self::Deny];
+
+    /// As users write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Audit => "audit",
+            Self::Hold => "hold",
+            Self::Deny => "deny",
+        }
+    }
+
+    /// Whether the operation does not simply go on.
+    pub const fn stops(self) -> bool {
+        match self {
+            Self::Allow | Self::Audit => false,
+            Self::Hold | Self::Deny => true,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Which layer an answer comes from. Ordered so that, among equally strict answers, policy is named first.
@@ -86,20 +117,19 @@ pub struct Answer {
 impl Answer {
     /// The spec's default for a class of operations.
     pub const fn default_of(verdict: Verdict) -> Self {
-        Self {
-            verdict,
-            layer: Layer::Default,
-            rule: RuleIndex(0),
-            pinned: false,
-        }
+        Self { verdict, layer: Layer::Default, rule: RuleIndex(0), pinned: false }
     }
 
-    /// The stricter of two; on a tie the higher layer.
+    /// A rule's own answer.
+    pub const fn of_rule(verdict: Verdict, layer: Layer, rule: RuleIndex) -> Self {
+        Self { verdict, layer, rule, pinned: false }
+    }
+
+    /// The stricter of two; on a tie the higher layer. A demand for a pinned executable in either survives
+    /// whatever the other layer allows.
     pub fn stricter(self, other: Self) -> Self {
-        if (other.verdict, other.layer) > (self.verdict, self.layer) {
-            other
-        } else {
-            self
-        }
+        let mut answer = if (other.verdict, other.layer) > (self.verdict, self.layer) { other } else { self };
+        answer.pinned = (self.pinned || other.pinned) && answer.verdict != Verdict::Deny;
+        answer
     }
 }
