@@ -1,0 +1,169 @@
+//! regorus, with its limits set and its errors turned into `file:line: what`.
+//!
+//! The only module that names regorus, but for the coverage report in [`crate::testing`].
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use regorus::Engine;
+use regorus::utils::limits::ExecutionTimerConfig;
+use serde_json::Value;
+
+use crate::error::{PolicyError, PolicyErrors};
+use crate::files::{DATA_FILE, PolicyFiles};
+
+/// One evaluation. Shipped packs take milliseconds; a rule that runs away is an error, not a daemon that hangs.
+const EVALUATION_LIMIT: Duration = Duration::from_secs(2);
+/// Steps between two looks at the clock.
+const CLOCK_INTERVAL: NonZeroU32 = match NonZeroU32::new(256) {
+    Some(steps) => steps,
+    None => NonZeroU32::MIN,
+};
+
+/// Name ending of files that hold tests.
+pub(crate) const TEST_SUFFIX: &str = "_test.rego";
+
+/// Which files an engine knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// What decides.
+    Packs,
+    /// The same with the tests beside it.
+    PacksAndTests,
+}
+
+/// The data document of a policy, an empty object if it has none.
+pub(crate) fn data(files: &PolicyFiles) -> Result<Value, PolicyError> {
+    let Some(text) = files.get(DATA_FILE) else { return Ok(Value::Object(serde_json::Map::new())) };
+    let problem = |line, message: String| PolicyError::new(files.shown(DATA_FILE), line, message);
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| problem(u32::try_from(error.line()).unwrap_or(0), format!("is no JSON: {error}")))?;
+    match value.as_object() {
+        None => Err(problem(1, "must be a JSON object".to_owned())),
+        Some(object) if object.contains_key("agentguard") => {
+            Err(problem(1, "`agentguard` is where packs live; choose another key".to_owned()))
+        }
+        Some(_) => Ok(value),
+    }
+}
+
+/// An engine with every file parsed; each file that does not parse is one error.
+pub(crate) fn parse(files: &PolicyFiles, contents: Contents) -> Result<Engine, PolicyErrors> {
+    let mut engine = Engine::new();
+    engine.set_execution_timer_config(ExecutionTimerConfig {
+        limit: EVALUATION_LIMIT,
+        check_interval: CLOCK_INTERVAL,
+    });
+    engine.set_gather_prints(true);
+    let mut errors = Vec::new();
+    for (path, source) in files.iter().filter(|(path, _)| path.ends_with(".rego")) {
+        if contents == Contents::Packs && path.ends_with(TEST_SUFFIX) {
+            continue;
+        }
+        if let Err(error) = engine.add_policy(path.to_owned(), source.to_owned()) {
+            errors.push(located(files, &error.to_string(), path, 1));
+        }
+    }
+    match data(files) {
+        Ok(data) => {
+            if let Err(error) = engine.add_data(regorus::Value::from(data)) {
+                errors.push(located(files, &error.to_string(), DATA_FILE, 1));
+            }
+        }
+        Err(error) => errors.push(error),
+    }
+    if errors.is_empty() { Ok(engine) } else { Err(PolicyErrors(errors)) }
+}
+
+/// The value of one rule, `None` if it is undefined; the error is regorus' own text.
+pub(crate) fn value(engine: &mut Engine, rule: &str) -> Result<Option<Value>, String> {
+    match engine.eval_rule(rule.to_owned()) {
+        Ok(regorus::Value::Undefined) => Ok(None),
+        Ok(value) => serde_json::to_value(&value).map(Some).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Turns regorus' picture of an error into one line. `file` and `line` are for errors without a place.
+pub(crate) fn located(files: &PolicyFiles, text: &str, file: &str, line: u32) -> PolicyError {
+    let place = text.lines().find_map(|row| row.trim_start().strip_prefix("--> ")).and_then(place);
+    let message = text
+        .lines()
+        .find_map(|row| row.trim_start().strip_prefix("error: "))
+        .or_else(|| text.lines().map(str::trim).find(|row| !row.is_empty()))
+        .unwrap_or("cannot be evaluated");
+    let message = message.trim().trim_end_matches('.');
+    match place {
+        Some((file, line)) => PolicyError::new(files.shown(file), line, message),
+        None => PolicyError::new(files.shown(file), line, message),
+    }
+}
+
+/// `file:line:column`.
+fn place(text: &str) -> Option<(&str, u32)> {
+    let mut parts = text.trim().rsplitn(3, ':');
+    let _column = parts.next()?;
+    let line = parts.next()?.parse().ok()?;
+    Some((parts.next()?, line))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn files(source: &str) -> PolicyFiles {
+        PolicyFiles::from_contents(Path::new("p"), [("a/a.rego".to_owned(), source.to_owned())]).unwrap()
+    }
+
+    fn error_of(source: &str, rule: &str) -> String {
+        let files = files(source);
+        match parse(&files, Contents::Packs) {
+            Err(errors) => errors.to_string(),
+            Ok(mut engine) => {
+                engine.set_input(regorus::Value::new_object());
+                located(&files, &value(&mut engine, rule).unwrap_err(), "a/a.rego", 1).to_string()
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_is_one_line_with_file_and_line() {
+        let sources = [
+            ("package agentguard.a\nx := {", "syntax"),
+            ("package agentguard.a\nx := 1 if { y := }", "syntax"),
+            ("package agentguard.a\nx := no_such_function(1)", "unknown function"),
+            ("package agentguard.a\nx := y", "unknown variable"),
+            ("package agentguard.a\nx := y if y := x", "recursion"),
+            ("package agentguard.a\nx := 1 + \"a\"", "types"),
+            ("package agentguard.a\nx := regex.match(\"(\", \"a\")", "regex"),
+        ];
+        for (source, what) in sources {
+            let error = error_of(source, "data.agentguard.a.x");
+            assert!(error.starts_with("p/a/a.rego:") && error.lines().count() == 1, "{what}: {error}");
+            let line = error.split(':').nth(1).and_then(|line| line.parse::<u32>().ok());
+            assert!(matches!(line, Some(2..=3)), "{what}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_runs_away_is_stopped() {
+        let source = "package agentguard.a\nn := numbers.range(1, 3000)\nx := count([1 | some i in n; some j in n; i * j < 0])";
+        let error = error_of(source, "data.agentguard.a.x");
+        assert!(error.contains("time"), "{error}");
+    }
+
+    #[test]
+    fn the_data_document_is_checked() {
+        let with_data = |data: &str| {
+            let files = [("a/a.rego", "package agentguard.a"), ("data.json", data)];
+            let files = files.map(|(path, content)| (path.to_owned(), content.to_owned()));
+            parse(&PolicyFiles::from_contents(Path::new("p"), files).unwrap(), Contents::Packs).map(|_| ())
+        };
+        assert!(with_data("{\"ports\": [1]}").is_ok());
+        let broken = with_data("{\n\"ports\": }").unwrap_err().to_string();
+        assert!(broken.starts_with("p/data.json:2: is no JSON"), "{broken}");
+        assert!(with_data("[]").is_err() && with_data("{\"agentguard\": {}}").is_err());
+    }
+}

@@ -1,0 +1,275 @@
+//! What packs see: facts about the agent, the host and, for findings, one request.
+//!
+//! The field names here are the policy input reference: a pack that names a field that is not here does not load.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use agentguard_core::operation::Operation;
+use agentguard_core::record::{Object, Record};
+use serde::{Deserialize, Serialize};
+
+/// `input` of guardrails.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// Who is to be governed.
+    pub agent: AgentFacts,
+    /// Where.
+    pub host: HostFacts,
+}
+
+/// `input.agent`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentFacts {
+    /// Name of the agent.
+    pub name: String,
+    /// `compliance`, `analysis` or `ideation`.
+    pub role: String,
+    /// 1 to 4; the higher, the less policy may be relaxed for it.
+    pub tier: u8,
+    /// `observe` or `enforce`.
+    pub mode: String,
+    /// The spec as JSON, shaped as its TOML.
+    pub spec: serde_json::Value,
+    /// User that the agent runs as.
+    pub uid: u32,
+    /// Home directory of that user.
+    pub home: String,
+    /// The spec's variables with their values.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// `input.host`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// Node name.
+    pub hostname: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// `lsm`, `fmod_ret` or `cgroup`.
+    pub backend: String,
+    /// Sockets of container runtimes that are there.
+    pub runtime_sockets: Vec<String>,
+    /// Resolvers of the host.
+    pub nameservers: Vec<IpAddr>,
+    /// Network interfaces.
+    pub interfaces: Vec<Interface>,
+}
+
+/// One network interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// `eth0`.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// `input.request`: one recorded request. Fields that a request does not have are undefined in Rego.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RequestFacts {
+    /// `open`, `rename`, `connect`, `exec`, …
+    pub call: String,
+    /// As `policy explain` names it: `read`, `connect_address`, `command`, …; empty for byte counts.
+    pub operation: String,
+    /// Path, `address:port`, command line or arguments, as one text.
+    pub object: String,
+    /// Path of the file or executable.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path: Option<String>,
+    /// New path of a rename or link.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub other: Option<String>,
+    /// Arguments of an exec.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub argv: Option<Vec<String>>,
+    /// Working directory of an exec.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cwd: Option<String>,
+    /// Peer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub address: Option<IpAddr>,
+    /// Port of the peer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub port: Option<u16>,
+    /// `tcp`, `udp` or a number.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub protocol: Option<String>,
+    /// Name that the agent resolved to the peer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    /// Read from a file.
+    pub read_bytes: u64,
+    /// Written to a file.
+    pub written_bytes: u64,
+    /// Sent to a peer.
+    pub sent_bytes: u64,
+    /// Received from a peer.
+    pub received_bytes: u64,
+    /// Connections that this agent opened in the last minute, this one included. Not in a record: agentd counts.
+    pub connections: u64,
+    /// Wall clock, nanoseconds since 1970.
+    pub time_ns: u64,
+}
+
+impl From<&Record> for RequestFacts {
+    fn from(record: &Record) -> Self {
+        let operation = match &record.object {
+            Object::Exec { .. } => "command",
+            _ => record.operation.map_or("", |operation: Operation| operation.name()),
+        };
+        let facts = Self {
+            call: record.call.clone(),
+            operation: operation.to_owned(),
+            time_ns: record.time_ns,
+            ..Self::default()
+        };
+        facts.with_object(&record.object)
+    }
+}
+
+impl RequestFacts {
+    fn with_object(mut self, object: &Object) -> Self {
+        match object {
+            Object::File { path, other, .. } => {
+                self.object.clone_from(path);
+                self.path = Some(path.clone());
+                self.other.clone_from(other);
+            }
+            Object::FileIo { path, read_bytes, written_bytes } => {
+                self.object.clone_from(path);
+                self.path = Some(path.clone());
+                self.read_bytes = *read_bytes;
+                self.written_bytes = *written_bytes;
+            }
+            Object::Address { address, port, protocol, name, size } => {
+                self.peer(*address, *port, protocol, name.as_ref());
+                self.sent_bytes = *size;
+            }
+            Object::PeerIo { address, port, protocol, name, sent_bytes, received_bytes } => {
+                self.peer(*address, *port, protocol, name.as_ref());
+                self.sent_bytes = *sent_bytes;
+                self.received_bytes = *received_bytes;
+            }
+            Object::Resolved { name, address, .. } => {
+                self.object.clone_from(name);
+                self.name = Some(name.clone());
+                self.address = Some(*address);
+            }
+            Object::Exec { path, cwd, argv, .. } => {
+                self.object = argv.join(" ");
+                self.path = Some(path.clone());
+                self.cwd = Some(cwd.clone());
+                self.argv = Some(argv.clone());
+            }
+            Object::Class { detail } | Object::Credentials { detail } => self.object.clone_from(detail),
+            Object::Fork { child_pid, .. } => self.object = child_pid.to_string(),
+            Object::Exit { code, .. } => self.object = code.to_string(),
+        }
+        self
+    }
+
+    fn peer(&mut self, address: IpAddr, port: u16, protocol: &str, name: Option<&String>) {
+        self.object = std::net::SocketAddr::new(address, port).to_string();
+        self.address = Some(address);
+        self.port = Some(port);
+        self.protocol = Some(protocol.to_owned());
+        self.name = name.cloned();
+    }
+}
+
+/// Inputs with which a set is tried before it is loaded, so that a rule that cannot be evaluated is found then and
+/// not when an agent starts.
+pub(crate) mod sample {
+    use std::net::Ipv4Addr;
+
+    use super::{AgentFacts, BTreeMap, HostFacts, Input, Interface, RequestFacts};
+
+    const ROLES: [&str; 3] = ["compliance", "analysis", "ideation"];
+    const TIERS: std::ops::RangeInclusive<u8> = 1..=4;
+
+    /// One input per role and tier, every second one without a workspace.
+    pub(crate) fn inputs() -> impl Iterator<Item = Input> {
+        TIERS.flat_map(|tier| ROLES.map(|role| input(role, tier)))
+    }
+
+    fn input(role: &str, tier: u8) -> Input {
+        let workspace = if tier % 2 == 0 { "/srv/work" } else { "" };
+        let address = Ipv4Addr::new(192, 0, 2, 10).into();
+        Input {
+            agent: AgentFacts {
+                name: "sample".to_owned(),
+                role: role.to_owned(),
+                tier,
+                mode: "enforce".to_owned(),
+                spec: serde_json::json!({}),
+                uid: 1000,
+                home: "/home/sample".to_owned(),
+                variables: BTreeMap::from([("workspace".to_owned(), workspace.to_owned())]),
+            },
+            host: HostFacts {
+                hostname: "sample".to_owned(),
+                kernel: "6.1.0".to_owned(),
+                backend: "lsm".to_owned(),
+                runtime_sockets: vec!["/run/docker.sock".to_owned()],
+                nameservers: vec![Ipv4Addr::new(192, 0, 2, 53).into()],
+                interfaces: vec![Interface { name: "eth0".to_owned(), addresses: vec![address] }],
+            },
+        }
+    }
+
+    /// A request with every field.
+    pub(crate) fn request() -> RequestFacts {
+        RequestFacts {
+            call: "open".to_owned(),
+            operation: "read".to_owned(),
+            object: "/srv/work/file".to_owned(),
+            path: Some("/srv/work/file".to_owned()),
+            other: Some("/srv/work/other".to_owned()),
+            argv: Some(vec!["true".to_owned()]),
+            cwd: Some("/srv/work".to_owned()),
+            address: Some(Ipv4Addr::new(192, 0, 2, 1).into()),
+            port: Some(443),
+            protocol: Some("tcp".to_owned()),
+            name: Some("example.com".to_owned()),
+            ..RequestFacts::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exec_becomes_a_command_with_its_arguments() {
+        let facts = RequestFacts::default().with_object(&Object::Exec {
+            path: "/usr/bin/rm".to_owned(),
+            cwd: "/".to_owned(),
+            argv: vec!["rm".to_owned(), "-rf".to_owned(), "/".to_owned()],
+            truncated: false,
+        });
+        assert_eq!(facts.object, "rm -rf /");
+        assert_eq!(facts.path.as_deref(), Some("/usr/bin/rm"));
+    }
+
+    #[test]
+    fn bytes_exchanged_with_a_peer_keep_their_direction() {
+        let facts = RequestFacts::default().with_object(&Object::PeerIo {
+            address: "2001:db8::1".parse().unwrap(),
+            port: 443,
+            protocol: "tcp".to_owned(),
+            name: None,
+            sent_bytes: 7,
+            received_bytes: 9,
+        });
+        assert_eq!(facts.object, "[2001:db8::1]:443");
+        assert_eq!((facts.sent_bytes, facts.received_bytes), (7, 9));
+    }
+
+    #[test]
+    fn a_field_that_a_request_does_not_have_is_not_in_the_input() {
+        let json = serde_json::to_value(RequestFacts::default()).unwrap();
+        assert!(json.get("argv").is_none() && json.get("port").is_none());
+    }
+}

@@ -1,0 +1,308 @@
+//! A policy that is ready to be asked. Loading is all or nothing; asking never changes the set.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use agentguard_core::rule::{Rule, Source};
+use regorus::Engine;
+use serde_json::{Value, json};
+
+use crate::engine::{self, Contents, TEST_SUFFIX};
+use crate::error::{PolicyError, PolicyErrors};
+use crate::files::{PolicyFiles, Version};
+use crate::finding::{self, Finding};
+use crate::guardrail::Guardrail;
+use crate::input::{Input, RequestFacts, sample};
+use crate::outline::Outline;
+use crate::references;
+
+/// Guardrail rules of one agent, so that no policy can fill the kernel's tables.
+const MAX_RULES: usize = 8192;
+/// Pack of functions that the others share; it needs no guardrails of its own.
+const LIBRARY: &str = "lib";
+/// Rule that a pack's guardrails are members of.
+const GUARDRAILS: &str = "guardrails";
+/// Rule that a pack's findings are members of.
+const DENY: &str = "deny";
+
+/// A loaded policy.
+#[derive(Debug, Clone)]
+pub struct PolicySet {
+    files: PolicyFiles,
+    version: Version,
+    packs: BTreeMap<String, Pack>,
+    engine: Engine,
+}
+
+/// The files of one pack, without its tests.
+#[derive(Debug, Clone, Default)]
+struct Pack {
+    outlines: Vec<(String, Outline)>,
+}
+
+impl PolicySet {
+    /// Reads and loads a directory.
+    ///
+    /// # Errors
+    /// Every mistake that was found, each as `file:line: what`.
+    pub fn read(root: &Path) -> Result<Self, PolicyErrors> {
+        Self::load(PolicyFiles::read(root)?)
+    }
+
+    /// Loads files: parses them, checks what they name, and evaluates every pack for sample agents.
+    ///
+    /// # Errors
+    /// Every mistake that was found, each as `file:line: what`.
+    pub fn load(files: PolicyFiles) -> Result<Self, PolicyErrors> {
+        let engine = engine::parse(&files, Contents::Packs)?;
+        let packs = packs(&files)?;
+        let set = Self { version: files.version(), files, packs, engine };
+        set.check_references()?;
+        set.prepared()?.check_samples()
+    }
+
+    /// What names this policy.
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// Its files.
+    pub fn files(&self) -> &PolicyFiles {
+        &self.files
+    }
+
+    /// Names of its packs.
+    pub fn packs(&self) -> impl Iterator<Item = &str> {
+        self.packs.keys().map(String::as_str)
+    }
+
+    /// The guardrails for one agent on this host, in the order of packs, files and lines.
+    ///
+    /// # Errors
+    /// When any rule of any pack cannot be evaluated or means nothing. Then there are no guardrails at all, and
+    /// the agent must not start.
+    pub fn guardrails(&self, input: &Input) -> Result<Vec<Rule>, PolicyErrors> {
+        let mut engine = self.engine.clone();
+        engine.set_input(to_input(&json!({"agent": input.agent, "host": input.host})));
+        let mut rules = Vec::new();
+        let mut errors = Vec::new();
+        for (name, pack) in self.asked(GUARDRAILS) {
+            match self.members(&mut engine, name, pack, GUARDRAILS) {
+                Ok(members) => self.pack_rules(name, pack, members, &mut rules, &mut errors),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() && rules.len() > MAX_RULES {
+            let message =
+                format!("makes {} rules for one agent; at most {MAX_RULES} are possible", rules.len());
+            errors.push(PolicyError::new(self.files.shown(""), 0, message));
+        }
+        if errors.is_empty() { Ok(rules) } else { Err(PolicyErrors(errors)) }
+    }
+
+    /// What the packs' `deny` rules say about one request of an agent, in the order of packs and lines.
+    ///
+    /// # Errors
+    /// When any of them cannot be evaluated.
+    pub fn findings(&self, input: &Input, request: &RequestFacts) -> Result<Vec<Finding>, PolicyErrors> {
+        let mut engine = self.engine.clone();
+        let input = json!({"agent": input.agent, "host": input.host, "request": request});
+        engine.set_input(to_input(&input));
+        let mut findings = Vec::new();
+        for (name, pack) in self.asked(DENY) {
+            let mut found = Vec::new();
+            for member in self.members(&mut engine, name, pack, DENY)? {
+                let written = finding::read(member).map_err(|message| self.at_head(pack, DENY, message))?;
+                let id = format!("{name}.{}", written.id);
+                let source = self.source(pack, &written.id, DENY);
+                found.push(Finding { id, severity: written.severity, reason: written.reason, source });
+            }
+            found.sort_by(|a, b| (&a.source.file, a.source.line).cmp(&(&b.source.file, b.source.line)));
+            findings.extend(found);
+        }
+        Ok(findings)
+    }
+
+    fn pack_rules(
+        &self,
+        name: &str,
+        pack: &Pack,
+        members: Vec<Value>,
+        rules: &mut Vec<Rule>,
+        errors: &mut Vec<PolicyError>,
+    ) {
+        let mut read = Vec::new();
+        let mut seen = BTreeSet::new();
+        for member in members {
+            let id = member.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let source = self.source(pack, &id, GUARDRAILS);
+            let problem = match Guardrail::read(member) {
+                Err(message) => Some(message),
+                Ok(guardrail) if !seen.insert(guardrail.id.clone()) => {
+                    Some("there is another guardrail of this id; ids must be unique in a pack".to_owned())
+                }
+                Ok(guardrail) => {
+                    read.push((source.clone(), guardrail));
+                    None
+                }
+            };
+            if let Some(message) = problem {
+                errors.push(PolicyError::new(
+                    source.file,
+                    source.line,
+                    format!("guardrail `{id}`: {message}"),
+                ));
+            }
+        }
+        read.sort_by(|(one, a), (other, b)| {
+            (&one.file, one.line, &a.id).cmp(&(&other.file, other.line, &b.id))
+        });
+        rules.extend(read.into_iter().flat_map(|(source, guardrail)| guardrail.rules(name, source)));
+    }
+
+    /// Packs that have a rule of this name.
+    fn asked(&self, rule: &str) -> impl Iterator<Item = (&str, &Pack)> {
+        let has_rule =
+            move |pack: &Pack| pack.outlines.iter().any(|(_, outline)| outline.head(rule).is_some());
+        self.packs.iter().filter(move |(_, pack)| has_rule(pack)).map(|(name, pack)| (name.as_str(), pack))
+    }
+
+    /// The members of a pack's set.
+    fn members(
+        &self,
+        engine: &mut Engine,
+        name: &str,
+        pack: &Pack,
+        rule: &str,
+    ) -> Result<Vec<Value>, PolicyError> {
+        match engine::value(engine, &format!("data.agentguard.{name}.{rule}")) {
+            Ok(Some(Value::Array(members))) => Ok(members),
+            Ok(Some(_)) => {
+                Err(self.at_head(pack, rule, format!("`{rule}` must be a set: `{rule} contains …`")))
+            }
+            Ok(None) => {
+                Err(self.at_head(pack, rule, format!("`{rule}` is undefined; nothing would be guarded")))
+            }
+            Err(text) => {
+                let head = self.at_head(pack, rule, String::new());
+                let file = head.file.strip_prefix(self.files.shown("")).unwrap_or(&head.file);
+                Err(engine::located(&self.files, &text, &file.to_string_lossy(), head.line))
+            }
+        }
+    }
+
+    fn at_head(&self, pack: &Pack, rule: &str, message: impl Into<String>) -> PolicyError {
+        let mut heads = pack.outlines.iter().filter_map(|(file, outline)| Some((file, outline.head(rule)?)));
+        let (file, line) = heads.next().map_or(("", 0), |(file, line)| (file.as_str(), line));
+        PolicyError::new(self.files.shown(file), line, message)
+    }
+
+    /// Where the member with this id is written: its literal, else the head of the rule. `deny` keeps its ids to
+    /// itself, so that a guardrail and a finding may share one.
+    fn source(&self, pack: &Pack, id: &str, rule: &str) -> Source {
+        let ids =
+            pack.outlines.iter().flat_map(|(file, outline)| outline.ids.iter().map(move |id| (file, id)));
+        let literal = ids
+            .filter(|(_, written)| written.value == id)
+            .min_by_key(|(_, written)| (written.rule == DENY) != (rule == DENY))
+            .map(|(file, written)| Source { file: self.files.shown(file), line: written.line });
+        literal.unwrap_or_else(|| {
+            let head = self.at_head(pack, rule, String::new());
+            Source { file: head.file, line: head.line }
+        })
+    }
+
+    fn check_references(&self) -> Result<(), PolicyErrors> {
+        let data = engine::data(&self.files)?;
+        let Some(input) = sample::inputs().next() else { return Ok(()) };
+        let input = json!({"agent": input.agent, "host": input.host, "request": sample::request()});
+        let input = free_variables(input);
+        let mut errors = Vec::new();
+        for (file, outline) in self.packs.values().flat_map(|pack| &pack.outlines) {
+            let unknown = references::unknown(outline, &input, &data);
+            errors.extend(
+                unknown.into_iter().map(|(line, text)| PolicyError::new(self.files.shown(file), line, text)),
+            );
+        }
+        if errors.is_empty() { Ok(()) } else { Err(PolicyErrors(errors)) }
+    }
+
+    /// Compiles once, so that every later clone of the engine is cheap.
+    fn prepared(mut self) -> Result<Self, PolicyErrors> {
+        self.engine.set_input(regorus::Value::new_object());
+        let Some(name) = self.packs.keys().find(|name| *name != LIBRARY) else { return Ok(self) };
+        match self.engine.eval_rule(format!("data.agentguard.{name}.{GUARDRAILS}")) {
+            Ok(_) => Ok(self),
+            Err(error) => {
+                let file = format!("{name}/{name}.rego");
+                Err(engine::located(&self.files, &error.to_string(), &file, 1).into())
+            }
+        }
+    }
+
+    fn check_samples(self) -> Result<Self, PolicyErrors> {
+        let request = sample::request();
+        let mut errors: Vec<PolicyError> = Vec::new();
+        for input in sample::inputs() {
+            let results = [self.guardrails(&input).map(|_| ()), self.findings(&input, &request).map(|_| ())];
+            for error in results.into_iter().filter_map(Result::err).flat_map(|errors| errors.0) {
+                if !errors.contains(&error) {
+                    errors.push(error);
+                }
+            }
+        }
+        if errors.is_empty() { Ok(self) } else { Err(PolicyErrors(errors)) }
+    }
+}
+
+fn to_input(json: &Value) -> regorus::Value {
+    regorus::Value::from(json.clone())
+}
+
+/// The names of variables are the spec's own.
+fn free_variables(mut input: Value) -> Value {
+    if let Some(variables) = input.pointer_mut("/agent/variables") {
+        *variables = json!({});
+    }
+    input
+}
+
+/// Groups files by pack and checks that each is where its package says.
+fn packs(files: &PolicyFiles) -> Result<BTreeMap<String, Pack>, PolicyErrors> {
+    let mut packs: BTreeMap<String, Pack> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for (path, source) in files.iter().filter(|(path, _)| path.ends_with(".rego")) {
+        let outline = Outline::of(source);
+        let (package, line) = outline.package.clone().unwrap_or_default();
+        let is_test = path.ends_with(TEST_SUFFIX);
+        let expected = path.split_once('/').map(|(pack, _)| match is_test {
+            true => format!("agentguard.{pack}_test"),
+            false => format!("agentguard.{pack}"),
+        });
+        match expected {
+            None => errors.push(PolicyError::new(
+                files.shown(path),
+                line,
+                "belongs into a directory named as its pack",
+            )),
+            Some(expected) if expected != package => {
+                let message = format!("package `{package}` in this directory must be `{expected}`");
+                errors.push(PolicyError::new(files.shown(path), line, message));
+            }
+            Some(_) if is_test => {}
+            Some(_) => {
+                let name = path.split('/').next().unwrap_or_default().to_owned();
+                packs.entry(name).or_default().outlines.push((path.to_owned(), outline));
+            }
+        }
+    }
+    for (name, pack) in &packs {
+        let guards = pack.outlines.iter().any(|(_, outline)| outline.head(GUARDRAILS).is_some());
+        if name != LIBRARY && !guards {
+            let file = pack.outlines.first().map_or("", |(file, _)| file.as_str());
+            let message = "has no rule `guardrails`; write `guardrails contains g if …`";
+            errors.push(PolicyError::new(files.shown(file), 1, message));
+        }
+    }
+    if errors.is_empty() { Ok(packs) } else { Err(PolicyErrors(errors)) }
+}
