@@ -32,6 +32,23 @@ pub struct Record {
     pub object: Object,
     /// What was decided.
     pub decision: Decision,
+    /// What policy finds worth a second look, although it did not decide: command lines, byte counts, connections.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub findings: Vec<Finding>,
+}
+
+/// What policy says about a request after it was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Rule id: `<pack>.<id>`.
+    pub id: String,
+    /// How bad.
+    pub severity: Severity,
+    /// The rule's own words.
+    pub reason: String,
+    /// Where the rule is written, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source: Option<Source>,
 }
 
 /// A process, named by pid and start time.
