@@ -138,19 +138,36 @@ pub(super) fn prepare(cache: &Cache, name: KernelName, refresh: bool, progress: 
     if !refresh && let Some(kernel) = Kernel::in_directory(&directory) {
         return Ok(kernel);
     }
-    let archive = Archive::open(&cache.root, refresh, progress)?;
-    let package = choose(&archive.kernel_packages()?, name)
-        .ok_or_else(|| anyhow!("the archive has no kernel {name}; see --list-kernels"))?;
-    let step = progress.step(format!("fetching kernel {}", package.release));
     let work = cache.work_directory("kernel")?;
-    archive.download_kernel(&package.name(), &package.release, work.path())?;
-    drop(step);
+    let package = fetch(cache, name, refresh, work.path(), progress).or_else(|error| {
+        if refresh {
+            return Err(error);
+        }
+        // A mirror drops old versions: an index of last month names packages that are gone.
+        progress.note(&format!("{error:#}; trying again with a fresh package index"));
+        fetch(cache, name, true, work.path(), progress)
+    })?;
     let _step = progress.step(format!("preparing kernel {}", package.release));
     unpack(work.path(), &package.release)
         .with_context(|| format!("cannot prepare kernel {}", package.release))?;
     cache.publish(&work.path().join("out"), &directory)?;
     Kernel::in_directory(&directory)
         .ok_or_else(|| anyhow!("the kernel cache in {} is damaged", directory.display()))
+}
+
+fn fetch(
+    cache: &Cache,
+    name: KernelName,
+    refresh: bool,
+    target: &Path,
+    progress: Progress,
+) -> Result<KernelPackage> {
+    let archive = Archive::open(&cache.root, refresh, progress)?;
+    let package = choose(&archive.kernel_packages()?, name)
+        .ok_or_else(|| anyhow!("the archive has no kernel {name}; see --list-kernels"))?;
+    let _step = progress.step(format!("fetching kernel {}", package.release));
+    archive.download_kernel(&package.name(), &package.release, target)?;
+    Ok(package)
 }
 
 /// Makes `out/` from the packages in `work`.

@@ -109,16 +109,17 @@ pub(crate) fn run(args: &VmArgs) -> Result<ExitCode> {
         stage::build(&workspace, progress)?;
     }
 
-    let lock = cache.lock()?;
-    let kernel = kernel::prepare(&cache, args.kernel, args.refresh, progress)?;
-    let root = rootfs::prepare(&cache, progress)?;
     let directory = cache.work_directory("run")?;
     if let Ok(mut running) = running.lock() {
         running.run_directory = Some(directory.path().to_owned());
     }
+    let shares = share::pack(&args.share, directory.path())?;
+
+    let lock = cache.lock()?;
+    let kernel = kernel::prepare(&cache, args.kernel, args.refresh, progress)?;
+    let root = rootfs::prepare(&cache, progress)?;
     let payload = directory.path().join("payload.tar");
     stage::write_payload(&workspace, &cache, args.bare, &payload)?;
-    let shares = share::pack(&args.share, directory.path())?;
     let mut disks = vec![
         Disk { path: root, serial: "root".into(), keep: false },
         Disk { path: kernel.modules.clone(), serial: "modules".into(), keep: false },

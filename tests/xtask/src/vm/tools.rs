@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Program and the Debian package that has it.
-const NEEDED: [(&str, &str); 12] = [
+const NEEDED: [(&str, &str); 13] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("mmdebstrap", "mmdebstrap"),
     ("mke2fs", "e2fsprogs"),
@@ -16,6 +16,7 @@ const NEEDED: [(&str, &str); 12] = [
     ("depmod", "kmod"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
+    ("strip", "binutils"),
     ("tar", "tar"),
     ("dpkg-deb", "dpkg"),
     ("setpriv", "util-linux"),

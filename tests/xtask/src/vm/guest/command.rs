@@ -42,14 +42,14 @@ pub(super) fn run(start: &Start, line: &Line, incoming: Receiver<Frame>) -> Resu
     let (reports, activity) = mpsc::channel();
     let (child, streams) = match start.terminal {
         None => {
-            let mut command = Command::new(program);
+            let mut command = plain(program, start);
             command
                 .args(arguments)
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .process_group(0);
-            match command.env("TERM", &start.term).spawn() {
+            match command.spawn() {
                 Ok(mut child) => {
                     let out = child
                         .stdout

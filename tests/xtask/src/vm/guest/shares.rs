@@ -71,18 +71,12 @@ pub(super) fn pack(shares: &[Before], line: &Line) -> Result<()> {
         }
         tar(
             Command::new("tar")
-                .args([
-                    "--numeric-owner",
-                    "--no-recursion",
-                    "--null",
-                    "--verbatim-files-from",
-                    "-T",
-                    "-",
-                    "-cf",
-                ])
+                .args(["--numeric-owner", "--no-recursion", "-cf"])
                 .arg(&share.disk)
                 .arg("-C")
-                .arg(&share.directory),
+                .arg(&share.directory)
+                // -C only counts for what comes after it.
+                .args(["--null", "-T", "-"]),
             &changed,
         )?;
         // The machine is switched off, not shut down.
