@@ -21,6 +21,7 @@ pub mod operation;
 pub mod pattern;
 pub mod record;
 pub mod rule;
+pub mod spec;
 
 mod suggest;
 pub mod tables;

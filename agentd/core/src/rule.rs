@@ -1,5 +1,6 @@
 //! A rule: what policy and specs become before they are lowered.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -15,6 +16,12 @@ pub struct Source {
     pub file: PathBuf,
     /// Line, from 1.
     pub line: u32,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
 }
 
 /// One rule of one layer.

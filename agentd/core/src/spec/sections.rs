@@ -1,0 +1,229 @@
+//! The sections of a spec, one function each, from TOML to the types of [`super::Spec`].
+
+use std::collections::BTreeMap;
+
+use toml::de::DeTable;
+
+use super::network;
+use super::read::{Reader, Section};
+use super::variables::{self, BUILT_IN};
+use super::{
+    Agent, Exec, Executable, Files, Located, MAX_AGENT_NAME_BYTES, MAX_DESCRIPTION_BYTES, MAX_SPEC_BYTES,
+    Mode, ProcessSection, Role, Spec, Unix,
+};
+use crate::ids::AgentName;
+use crate::verdict::Verdict;
+
+const SECTIONS: [&str; 7] = ["agent", "variables", "files", "exec", "network", "unix", "process"];
+const ROLES: [(&str, Role); 3] =
+    [("compliance", Role::Compliance), ("analysis", Role::Analysis), ("ideation", Role::Ideation)];
+const MODES: [(&str, Mode); 2] = [("observe", Mode::Observe), ("enforce", Mode::Enforce)];
+const VERDICTS: [(&str, Verdict); 3] =
+    [("deny", Verdict::Deny), ("audit", Verdict::Audit), ("allow", Verdict::Allow)];
+/// Digits of a SHA-256.
+const SHA256_DIGITS: usize = 64;
+
+/// Reads the whole text; `None` only if it is no TOML at all or has no usable `[agent]`.
+pub(super) fn spec(reader: &mut Reader, text: &str) -> Option<Spec> {
+    if text.len() > MAX_SPEC_BYTES {
+        let message =
+            format!("the spec has {} bytes, the limit is {MAX_SPEC_BYTES}; split the agent", text.len());
+        reader.problem(1, message);
+        return None;
+    }
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let line = error.span().map_or(1, |span| reader.line(span));
+        reader.problem(line, format!("not valid TOML: {}", error.message()));
+    }
+    // What follows a syntax error may be misread, so its other problems would mislead.
+    if !errors.is_empty() {
+        return None;
+    }
+    let root = reader.root(table.get_ref(), &SECTIONS);
+    let agent = agent(reader, root);
+    let variables = variables(reader, root);
+    let files = files(reader, root);
+    let exec = exec(reader, root);
+    let network = network::section(reader, root);
+    let unix = unix(reader, root);
+    let process = process(reader, root);
+    Some(Spec {
+        file: reader.file().to_owned(),
+        agent: agent?,
+        variables,
+        files,
+        exec,
+        network,
+        unix,
+        process,
+    })
+}
+
+fn agent(reader: &mut Reader, root: Section<'_, '_>) -> Option<Agent> {
+    let section = reader.section(root, "agent", &["name", "description", "role", "tier", "mode"]);
+    if !section.is_written() {
+        reader.problem(1, "the [agent] section is missing; say at least name, role, tier and mode");
+        return None;
+    }
+    let name = reader.required(section, "name", "give the agent a name, such as name = \"coding-agent\"");
+    let name = name.filter(|name| agent_name(reader, name));
+    let description = reader.string(section, "description");
+    if let Some(long) = description.as_ref().filter(|text| text.value.len() > MAX_DESCRIPTION_BYTES) {
+        let message = format!("agent.description is longer than {MAX_DESCRIPTION_BYTES} bytes; shorten it");
+        reader.problem(long.line, message);
+    }
+    reader.required(section, "role", "write compliance, analysis or ideation");
+    let role = reader.choice(section, "role", &ROLES);
+    let tier = tier(reader, section);
+    reader.required(section, "mode", "write observe (nothing is blocked) or enforce");
+    let mode = reader.choice(section, "mode", &MODES);
+    Some(Agent {
+        name: AgentName(name?.value),
+        description: description.map(|text| text.value).unwrap_or_default(),
+        role: role?.value,
+        tier: tier?,
+        mode: mode?.value,
+    })
+}
+
+fn agent_name(reader: &mut Reader, name: &Located<String>) -> bool {
+    let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.value.as_bytes();
+    let good = bytes.len() <= MAX_AGENT_NAME_BYTES
+        && bytes.first().is_some_and(edge)
+        && bytes.last().is_some_and(edge)
+        && bytes.iter().all(|byte| edge(byte) || matches!(byte, b'-' | b'_' | b'.'));
+    if !good {
+        let message = format!(
+            "agent.name `{}` is not a name; use 1 to {MAX_AGENT_NAME_BYTES} of a-z, 0-9, `-`, `_`, `.`, \
+             beginning and ending with a letter or digit",
+            name.value
+        );
+        reader.problem(name.line, message);
+    }
+    good
+}
+
+fn tier(reader: &mut Reader, section: Section<'_, '_>) -> Option<u8> {
+    let Some(value) = section.get("tier") else {
+        reader.problem(section.line, "agent.tier is missing; write 1 (least risk) to 4");
+        return None;
+    };
+    let number = reader.integer(value, "agent.tier")?;
+    let tier = u8::try_from(number.value).ok().filter(|tier| (1..=4).contains(tier));
+    if tier.is_none() {
+        reader.problem(number.line, format!("agent.tier is {}; write 1 (least risk) to 4", number.value));
+    }
+    tier
+}
+
+fn variables(reader: &mut Reader, root: Section<'_, '_>) -> BTreeMap<String, Located<String>> {
+    let mut found = BTreeMap::new();
+    let Some(value) = root.get("variables") else { return found };
+    let Some(section) = reader.any_keys(value, "variables") else { return found };
+    for (key, value) in section.entries() {
+        let name: &str = key.get_ref();
+        let line = reader.line(key.span());
+        if BUILT_IN.contains(&name) {
+            reader.problem(line, format!("variable `{name}` is set by agentd; choose another name"));
+        } else if !variables::is_name(name) {
+            let rule = "use a-z, 0-9 and `_`, beginning with a letter";
+            reader.problem(line, format!("`{name}` is not a variable name; {rule}"));
+        } else if let Some(value) = reader.text(value, &section.path(name)) {
+            found.insert(name.to_owned(), value);
+        }
+    }
+    found
+}
+
+/// The `default` of a section; deny where it is left out.
+pub(super) fn default(reader: &mut Reader, section: Section<'_, '_>) -> Verdict {
+    verdict(reader, section, "default").map_or(Verdict::Deny, |verdict| verdict.value)
+}
+
+fn verdict(reader: &mut Reader, section: Section<'_, '_>, key: &str) -> Option<Located<Verdict>> {
+    let word = reader.string(section, key)?;
+    let name = section.path(key);
+    if word.value == "hold" {
+        let message =
+            format!("{name} is `hold`, which is not available in this version; write deny or audit");
+        reader.problem(word.line, message);
+        return None;
+    }
+    reader.one_of(&name, &word, &VERDICTS).map(|verdict| word.with(verdict))
+}
+
+fn files(reader: &mut Reader, root: Section<'_, '_>) -> Files {
+    let keys = ["default", "read", "write", "create", "delete", "link", "audit", "deny"];
+    let section = reader.section(root, "files", &keys);
+    Files {
+        default: default(reader, section),
+        read: reader.strings(section, "read"),
+        write: reader.strings(section, "write"),
+        create: reader.strings(section, "create"),
+        delete: reader.strings(section, "delete"),
+        link: reader.strings(section, "link"),
+        audit: reader.strings(section, "audit"),
+        deny: reader.strings(section, "deny"),
+    }
+}
+
+fn exec(reader: &mut Reader, root: Section<'_, '_>) -> Exec {
+    let keys = ["default", "allow", "libraries", "deny", "commands_deny", "anonymous", "memfd", "privileged"];
+    let section = reader.section(root, "exec", &keys);
+    Exec {
+        default: default(reader, section),
+        allow: reader.list(section, "allow", executable),
+        libraries: reader.strings(section, "libraries"),
+        deny: reader.strings(section, "deny"),
+        commands_deny: reader.strings(section, "commands_deny"),
+        anonymous: verdict(reader, section, "anonymous"),
+        memfd: verdict(reader, section, "memfd"),
+        privileged: verdict(reader, section, "privileged"),
+    }
+}
+
+fn executable(
+    reader: &mut Reader,
+    value: &toml::Spanned<toml::de::DeValue<'_>>,
+    name: &str,
+) -> Option<Located<Executable>> {
+    if value.get_ref().is_str() {
+        let path = reader.text(value, name)?;
+        return Some(path.with(Executable { path: path.value.clone(), sha256: None }));
+    }
+    let entry = reader.entry(value, "exec.allow entry", &["path", "sha256"])?;
+    let path = reader.required(entry, "path", "write { path = \"/opt/tool\", sha256 = \"…\" }")?;
+    let hash = reader.string(entry, "sha256").and_then(|hash| sha256(reader, &hash));
+    Some(path.with(Executable { path: path.value.clone(), sha256: hash }))
+}
+
+fn sha256(reader: &mut Reader, hash: &Located<String>) -> Option<String> {
+    let good = hash.value.len() == SHA256_DIGITS && hash.value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !good {
+        let message =
+            format!("sha256 `{}` is not {SHA256_DIGITS} hex digits; write what sha256sum prints", hash.value);
+        reader.problem(hash.line, message);
+    }
+    good.then(|| hash.value.to_ascii_lowercase())
+}
+
+fn unix(reader: &mut Reader, root: Section<'_, '_>) -> Unix {
+    let section = reader.section(root, "unix", &["default", "connect", "bind", "deny"]);
+    Unix {
+        default: default(reader, section),
+        connect: reader.strings(section, "connect"),
+        bind: reader.strings(section, "bind"),
+        deny: reader.strings(section, "deny"),
+    }
+}
+
+fn process(reader: &mut Reader, root: Section<'_, '_>) -> ProcessSection {
+    let section = reader.section(root, "process", &["default", "capabilities", "allow"]);
+    ProcessSection {
+        default: default(reader, section),
+        capabilities: reader.strings(section, "capabilities"),
+        allow: reader.strings(section, "allow"),
+    }
+}
