@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+ *
+ * compat.h - every difference between kernels, each with what changed and when.
+ */
+#ifndef AGENTGUARD_COMPAT_H
+#define AGENTGUARD_COMPAT_H
+
+#include "vmlinux/vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+extern int LINUX_KERNEL_VERSION __kconfig;
+
+#ifndef KERNEL_VERSION
+#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + ((c) > 255 ? 255 : (c)))
+#endif
+
+/* ctime: a plain field until 6.5, renamed in 6.6 (13bc24457850), split in two in 6.11 (3aa63a569c64). */
+static __always_inline void inode_changed(struct inode *inode, __s64 *sec, __u32 *nsec)
+{
+	struct inode___ctime_new *split = (void *)inode;
+	struct inode___ctime_6_6 *renamed = (void *)inode;
+	struct inode___ctime_old *old = (void *)inode;
+
+	if (bpf_core_field_exists(split->i_ctime_sec)) {
+		*sec = BPF_CORE_READ(split, i_ctime_sec);
+		*nsec = BPF_CORE_READ(split, i_ctime_nsec);
+	} else if (bpf_core_field_exists(renamed->__i_ctime)) {
+		*sec = BPF_CORE_READ(renamed, __i_ctime.tv_sec);
+		*nsec = BPF_CORE_READ(renamed, __i_ctime.tv_nsec);
+	} else {
+		*sec = BPF_CORE_READ(old, i_ctime.tv_sec);
+		*nsec = BPF_CORE_READ(old, i_ctime.tv_nsec);
+	}
+}
+
+/* Capability sets became one 64-bit number in 6.3 (f122a08b197d); before, two words in the same order. */
+static __always_inline __u64 capabilities(const void *set)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), set);
+	return value;
+}
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+ *
+ * maps.h - every map, declared once (weak, so that each source file may include this), named key_value
+ * where both say something. For each: who writes, who reads, how many, and what a miss means.
+ */
+#ifndef AGENTGUARD_MAPS_H
+#define AGENTGUARD_MAPS_H
+
+#include "vmlinux/vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include "wire.h"
+
+#define PATH_SLACK 2048 /* more than a component and a chunk, so that a masked access stays inside */
+
+/* A path (or another text for the automaton), built from its end towards its beginning. */
+struct path_buffer {
+	__u32 begin;
+	__u32 end;
+	char text[MAX_PATH + PATH_SLACK];
+};
+
+/* task -> agent. Written at fork, when a task enters a governed cgroup and by the labeller; read by every
+ * hook. A miss means that the task is not governed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct label);
+} task_label __weak SEC(".maps");
+
+/* task -> buffers for its own hooks. A task runs one hook at a time, so these need no lock; they are not
+ * per CPU because LSM programs can be preempted. A failed creation is REASON_NO_MEMORY. Each stays below
+ * 8 KiB, the largest allocation that newer kernels make for task storage. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct path_buffer);
+} task_path __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct path_buffer);
+} task_other_path __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct path_buffer);
+} task_host_path __weak SEC(".maps");
+
+/* slot -> agent. Written by agentd, read by every hook. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_AGENTS);
+	__type(key, __u32);
+	__type(value, struct agent);
+} agents __weak SEC(".maps");
+
+struct rules {
+	__u32 word[RULE_WORDS];
+};
+
+/* The arena: automata and port ranges of all agents. Mapped and written by agentd, which never changes
+ * words that an entry of agents points to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct rules);
+} rules __weak SEC(".maps");
+
+/* ruleset, operation, address -> port ranges. Written by agentd. A miss is REASON_NO_RULES, a deny: every
+ * ruleset has a /0 prefix. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, MAX_PREFIXES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct prefix_key);
+	__type(value, struct prefix_value);
+} prefix_ranges __weak SEC(".maps");
+
+/* agent, address -> granted names that resolved to it. Written by the DNS follower, swept by agentd. A miss
+ * means that no granted name has this address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_RESOLVED);
+	__type(key, struct resolved_key);
+	__type(value, struct resolved_value);
+} resolved_names __weak SEC(".maps");
+
+/* ruleset, address -> 1: DNS servers whose answers are believed. Written by agentd. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_AGENTS * 8);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct resolver_key);
+	__type(value, __u32);
+} resolvers __weak SEC(".maps");
+
+/* ruleset, device, inode -> identity of an executable granted by hash. Written by agentd. A miss denies. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_EXEC_FILES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct exec_file_key);
+	__type(value, struct exec_file_value);
+} exec_files __weak SEC(".maps");
+
+struct host_mount {
+	__u32 mount_id;
+	__u32 prefix_len;
+	char prefix[256];
+};
+
+/* device of a file system -> where its root is mounted on the host. Written by agentd from its own
+ * mountinfo. A miss means that the path from the root of the file system stands alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct host_mount);
+} host_mounts __weak SEC(".maps");
+
+/* cgroup id -> agent. Written by agentd, read when a task enters a cgroup, forks or executes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_AGENTS * 4);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct label);
+} cgroup_label __weak SEC(".maps");
+
+/* process id -> agent, only while agentd enrolls running processes. Read by the labeller. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct label);
+} enroll_label __weak SEC(".maps");
+
+/* socket -> agent that made it, inherited by accepted sockets. Read where the task is not current. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct label);
+} socket_label __weak SEC(".maps");
+
+/* struct file -> bytes so far. Written by the hooks, swept by agentd. A miss means that the bytes of this
+ * file are not counted: opened before its task was governed, or more than MAX_OPEN_FILES are open. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_OPEN_FILES);
+	__type(key, __u64);
+	__type(value, struct open_file);
+} open_files __weak SEC(".maps");
+
+/* agent, peer -> bytes so far. Written by the packet programs, read and cleared by agentd. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_PEERS);
+	__type(key, struct peer_key);
+	__type(value, struct peer_value);
+} peer_bytes __weak SEC(".maps");
+
+/* Records for agentd. A full ring is counted and never changes a verdict. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, EVENT_RING_BYTES);
+} events __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, NR_COUNTERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters __weak SEC(".maps");
+
+static __always_inline void count(__u32 which)
+{
+	__u64 *value = bpf_map_lookup_elem(&counters, &which);
+
+	if (value)
+		__sync_fetch_and_add(value, 1); /* a preempted program may share the CPU's cell */
+}
+
+#endif

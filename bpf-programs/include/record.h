@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+ *
+ * record.h - the common head of every record. Knows tasks and the ring, and no rule.
+ */
+#ifndef AGENTGUARD_RECORD_H
+#define AGENTGUARD_RECORD_H
+
+#include "hook.h"
+
+#define TEXT_CHUNK 1024
+
+/* What is written about a decision. */
+struct decision {
+	__u32 answer;
+	__u32 verdict; /* of answer, or a deny for reason */
+	__u32 reason;
+	__u32 op;
+	__u32 enforced;
+};
+
+static __always_inline void fill_head(struct event *head, __u32 size, __u32 kind, __u32 call,
+				      const struct label *label, const struct decision *decision)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 uid_gid = bpf_get_current_uid_gid();
+	__u32 slot = label->slot;
+	struct agent *agent = bpf_map_lookup_elem(&agents, &slot);
+
+	head->time_ns = bpf_ktime_get_boot_ns();
+	head->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	head->parent_start_ns = BPF_CORE_READ(task, real_parent, group_leader, start_boottime);
+	head->size = size;
+	head->kind = kind;
+	head->call = call;
+	head->op = decision->op;
+	head->verdict = decision->verdict;
+	head->answer = decision->answer;
+	head->reason = decision->reason;
+	head->slot = slot;
+	head->serial = label->serial;
+	head->mode = agent ? agent->mode : MODE_RELEASED;
+	head->enforced = decision->enforced;
+	head->generation = agent ? agent->generation : 0;
+	head->tgid = task->tgid;
+	head->tid = task->pid;
+	head->parent_tgid = BPF_CORE_READ(task, real_parent, tgid);
+	head->uid = (__u32)uid_gid;
+	head->gid = uid_gid >> 32;
+	bpf_get_current_comm(head->comm, sizeof(head->comm));
+	count(COUNT_EVENTS);
+}
+
+/* Reserves a record of a fixed size; a full ring is counted. */
+#define reserve_record(type)                                                     \
+	({                                                                       \
+		type *__record = bpf_ringbuf_reserve(&events, sizeof(type), 0);  \
+		if (!__record)                                                   \
+			count(COUNT_LOST);                                       \
+		__record;                                                        \
+	})
+
+/* Turns an answer into a decision: the mode and the back end say whether it has an effect. */
+static __always_inline void conclude(struct decision *decision, const struct label *label, __u32 blocks)
+{
+	__u32 slot = label->slot;
+	struct agent *agent = bpf_map_lookup_elem(&agents, &slot);
+
+	decision->verdict = decision->answer & ANSWER_VERDICT_MASK;
+	if (decision->reason != REASON_RULE && decision->reason != REASON_DEFAULT &&
+	    decision->reason != REASON_RESOLVED_NAME && decision->reason != REASON_ELSEWHERE &&
+	    decision->reason != REASON_FOREIGN)
+		decision->verdict = VERDICT_DENY; /* could not tell */
+	if (decision->reason == REASON_RULE && (decision->answer & ANSWER_LAYER_MASK) == 0)
+		decision->reason = REASON_DEFAULT;
+	/* hold is decided as deny until agentd can answer it */
+	decision->enforced = decision->verdict >= VERDICT_HOLD && blocks && agent && agent->mode == MODE_ENFORCE;
+	if (decision->enforced)
+		count(label->slot == CANARY_SLOT ? COUNT_CANARY : COUNT_DENIED);
+}
+
+/* In chunks, so that the verifier sees each one end inside the buffer. */
+static __always_inline void append_text(struct bpf_dynptr *ring, __u32 at, struct path_buffer *from, __u32 begin,
+					__u32 len)
+{
+	for (int i = 0; i < MAX_PATH / TEXT_CHUNK + 1; i++) {
+		__u32 chunk = len;
+
+		if (chunk == 0)
+			break;
+		if (chunk > TEXT_CHUNK)
+			chunk = TEXT_CHUNK;
+		barrier_var(chunk);
+		chunk &= 2 * TEXT_CHUNK - 1; /* what the verifier sees of the line above */
+		bpf_dynptr_write(ring, at, &from->text[begin & (MAX_PATH - 1)], chunk, 0);
+		at += chunk;
+		begin += chunk;
+		len -= chunk;
+	}
+}
+
+#endif

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * enforce.bpf.c - from a request to its effect and its record: the one place that knows modes and back ends.
+ *
+ * Each function decides first and records afterwards; the record can be lost, the decision cannot.
+ */
+#include "decide.h"
+#include "record.h"
+
+const volatile __u32 can_block = 1;
+
+static __u64 last_open_id;
+
+/* Both rows of an object: as the task sees it, and where the host sees it if that is another path. */
+static __always_inline void decide_text(__u32 slot, __u32 op, __u32 also, struct path_buffer *text, __u32 half,
+					struct decision *decision)
+{
+	__u32 row = walk_rules(slot, text);
+	__u32 answer;
+
+	if (!row) {
+		decision->reason = REASON_NO_RULES;
+		return;
+	}
+	row += half;
+	answer = rule_word(row + (op & 15));
+	if (stricter(decision->answer, answer) != decision->answer) {
+		decision->answer = answer;
+		decision->op = op;
+		decision->reason = half ? REASON_ELSEWHERE : REASON_RULE;
+	}
+	if (also == NO_OP)
+		return;
+	answer = rule_word(row + (also & 15));
+	if (stricter(decision->answer, answer) != decision->answer) {
+		decision->answer = answer;
+		decision->op = also;
+		decision->reason = half ? REASON_ELSEWHERE : REASON_RULE;
+	}
+}
+
+static __always_inline bool could_tell(const struct decision *decision)
+{
+	return decision->reason == REASON_RULE || decision->reason == REASON_ELSEWHERE;
+}
+
+/* The mount to look through when a hook gives only a dentry: the task's root or working directory if the file
+ * system is the same, else none. */
+static __always_inline __u64 mount_for(__u64 dentry)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 file_system = (__u64)BPF_CORE_READ((struct dentry *)dentry, d_sb);
+	struct vfsmount *pwd = BPF_CORE_READ(task, fs, pwd.mnt);
+	struct vfsmount *root = BPF_CORE_READ(task, fs, root.mnt);
+
+	if ((__u64)BPF_CORE_READ(pwd, mnt_sb) == file_system)
+		return (__u64)pwd;
+	if ((__u64)BPF_CORE_READ(root, mnt_sb) == file_system)
+		return (__u64)root;
+	return 0;
+}
+
+/* "@" and the name of an abstract unix address. */
+static __always_inline void copy_abstract(const struct path_request *request, struct path_buffer *out)
+{
+	__u32 len = request->text_len & 127;
+
+	out->text[0] = '@';
+	bpf_probe_read_kernel(&out->text[1], len, (void *)request->text);
+	out->begin = 0;
+	out->end = 1 + len;
+}
+
+__noinline int decide_object(__u32 slot, struct path_request *request, struct path_buffer *text,
+			     struct decision *decision)
+{
+	int status;
+
+	if (!request || !text || !decision)
+		return 0;
+	if (request->flags & IS_TEXT) {
+		copy_abstract(request, text);
+		status = RESOLVED;
+	} else if (request->mount)
+		status = resolve_path(request->dentry, request->mount, request->flags, text);
+	else
+		status = resolve_host_path(request->dentry, text);
+
+	switch (status) {
+	case RESOLVED:
+		decide_text(slot, request->op, request->also, text, 0, decision);
+		return 0;
+	case RESOLVED_KERNEL_INTERNAL:
+		return 0;
+	case UNRESOLVED_TOO_LONG:
+		decision->reason = REASON_TOO_LONG;
+		break;
+	default:
+		decision->reason = REASON_UNRESOLVED;
+	}
+	count(COUNT_UNRESOLVED);
+	return 0;
+}
+
+/* The same object by its path on the host, if that is another one; only denials count there. */
+__noinline int decide_elsewhere(__u32 slot, struct path_request *request, struct decision *decision)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct path_buffer *text;
+
+	if (!request || !decision || !could_tell(decision) || !request->mount || is_host_mount(request->mount))
+		return 0;
+	text = bpf_task_storage_get(&task_host_path, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!text) {
+		decision->reason = REASON_NO_MEMORY;
+		count(COUNT_NO_MEMORY);
+		return 0;
+	}
+	if (resolve_host_path(request->dentry, text) == RESOLVED)
+		decide_text(slot, request->op, request->also, text, NR_PATH_OPS, decision);
+	else
+		decision->reason = REASON_UNRESOLVED;
+	return 0;
+}
+
+__noinline int record_path(struct path_request *request, struct decision *decision, __u64 id, __u32 both)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct label *label = label_of(task);
+	struct path_buffer *path, *other = 0;
+	struct bpf_dynptr ring;
+	struct file_event *record;
+	__u32 size = sizeof(struct file_event), path_len = 0, other_len = 0, begin = 0, other_begin = 0;
+
+	if (!request || !decision || !label)
+		return 0;
+	path = bpf_task_storage_get(&task_path, task, 0, 0);
+	if (decision->reason == REASON_ELSEWHERE)
+		other = bpf_task_storage_get(&task_host_path, task, 0, 0);
+	else if (both)
+		other = bpf_task_storage_get(&task_other_path, task, 0, 0);
+	if (path && path->begin <= MAX_PATH && path->end <= MAX_PATH + PATH_SLACK && path->end > path->begin) {
+		begin = path->begin;
+		path_len = path->end - begin;
+	}
+	if (other && other->begin <= MAX_PATH && other->end <= MAX_PATH && other->end > other->begin) {
+		other_begin = other->begin;
+		other_len = other->end - other_begin;
+	}
+	size += path_len + other_len;
+	if (bpf_ringbuf_reserve_dynptr(&events, size, 0, &ring)) {
+		count(COUNT_LOST);
+		goto done;
+	}
+	record = bpf_dynptr_data(&ring, 0, sizeof(*record));
+	if (record) {
+		struct dentry *dentry = (void *)request->dentry;
+		struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+
+		fill_head(&record->head, size, EVENT_FILE, request->call, label, decision);
+		record->id = id;
+		record->inode = BPF_CORE_READ(inode, i_ino);
+		record->device = BPF_CORE_READ(dentry, d_sb, s_dev);
+		record->mode = request->mode ?: BPF_CORE_READ(inode, i_mode);
+		record->flags = request->open_flags;
+		record->path_len = path_len;
+		record->other_len = other_len;
+		record->pad = 0;
+	}
+	if (path)
+		append_text(&ring, sizeof(struct file_event), path, begin, path_len);
+	if (other)
+		append_text(&ring, sizeof(struct file_event) + path_len, other, other_begin, other_len);
+done:
+	bpf_ringbuf_submit_dynptr(&ring, 0);
+	return 0;
+}
+
+/* Starts counting the bytes of a file that was opened; returns the id that joins its records. */
+static __always_inline __u64 follow_file(__u64 file_key, const struct label *label)
+{
+	struct open_file file = { .slot = label->slot, .serial = label->serial };
+
+	file.id = __sync_fetch_and_add(&last_open_id, 1) + 1;
+	file.last_ns = bpf_ktime_get_boot_ns();
+	file.tgid = bpf_get_current_pid_tgid() >> 32;
+	bpf_map_update_elem(&open_files, &file_key, &file, BPF_ANY);
+	return file.id;
+}
+
+/* An executable that is granted by hash must be the very file that agentd hashed: same inode, same ctime. */
+static __always_inline bool is_pinned_file(__u32 ruleset, __u64 dentry)
+{
+	struct inode *inode = BPF_CORE_READ((struct dentry *)dentry, d_inode);
+	struct exec_file_key key = { .ruleset = ruleset };
+	struct exec_file_value *known;
+	__s64 sec;
+	__u32 nsec;
+
+	key.device = BPF_CORE_READ(inode, i_sb, s_dev);
+	key.inode = BPF_CORE_READ(inode, i_ino);
+	known = bpf_map_lookup_elem(&exec_files, &key);
+	inode_changed(inode, &sec, &nsec);
+	return known && known->changed_sec == sec && known->changed_nsec == nsec;
+}
+
+/* The second name of a rename or link. */
+static __always_inline void decide_other(__u32 slot, struct path_request *request, struct decision *decision)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct path_buffer *text =
+		bpf_task_storage_get(&task_other_path, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct path_request other = {
+		.op = request->other_op,
+		.also = NO_OP,
+		.flags = request->flags,
+		.dentry = request->other_dentry,
+		.mount = request->other_mount,
+	};
+
+	if (!text) {
+		decision->reason = REASON_NO_MEMORY;
+		count(COUNT_NO_MEMORY);
+		return;
+	}
+	decide_object(slot, &other, text, decision);
+	decide_elsewhere(slot, &other, decision);
+}
+
+__noinline int enforce_path(struct path_request *request)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct label *label = label_of(task);
+	struct decision decision = { .reason = REASON_RULE };
+	struct path_buffer *text;
+	struct agent *agent;
+	__u64 id = 0;
+
+	if (!request || !label)
+		return 0;
+	decision.op = request->op;
+	if (!request->mount && request->dentry)
+		request->mount = mount_for(request->dentry);
+	text = bpf_task_storage_get(&task_path, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (text) {
+		decide_object(label->slot, request, text, &decision);
+		decide_elsewhere(label->slot, request, &decision);
+		if (request->other_dentry && could_tell(&decision))
+			decide_other(label->slot, request, &decision);
+		agent = agent_of(label);
+		if (decision.answer & ANSWER_PINNED && (!agent || !is_pinned_file(agent->ruleset, request->dentry)))
+			decision.reason = REASON_IDENTITY;
+	} else {
+		decision.reason = REASON_NO_MEMORY;
+		count(COUNT_NO_MEMORY);
+	}
+	conclude(&decision, label, can_block);
+	if (request->flags & HAS_FILE && !decision.enforced)
+		id = follow_file(request->file_key, label);
+	if (label->slot != CANARY_SLOT && (!(request->flags & QUIET) || decision.verdict != VERDICT_ALLOW))
+		record_path(request, &decision, id, request->other_dentry != 0);
+	return decision.enforced;
+}
+
+__noinline int enforce_address(struct address_request *request)
+{
+	struct label *label = label_of(bpf_get_current_task_btf());
+	struct address_answer answer = {};
+	struct decision decision = {};
+	struct address_event *record;
+
+	if (!request || !label)
+		return 0;
+	decide_address(label->slot, request, &answer);
+	decision.op = request->op;
+	decision.answer = answer.answer;
+	decision.reason = answer.reason;
+	conclude(&decision, label, can_block || request->flags & BLOCKS);
+	if (label->slot == CANARY_SLOT || (request->flags & QUIET && decision.verdict == VERDICT_ALLOW))
+		return decision.enforced;
+	record = reserve_record(struct address_event);
+	if (record) {
+		fill_head(&record->head, sizeof(*record), EVENT_ADDRESS, request->call, label, &decision);
+		__builtin_memcpy(record->address, request->address, sizeof(record->address));
+		__builtin_memcpy(record->local, request->local, sizeof(record->local));
+		record->port = request->port;
+		record->local_port = request->local_port;
+		record->family = request->family;
+		record->protocol = request->protocol;
+		record->size = request->size;
+		bpf_ringbuf_submit(record, 0);
+	}
+	return decision.enforced;
+}
+
+__noinline int enforce_class(struct class_request *request)
+{
+	struct label *label = label_of(bpf_get_current_task_btf());
+	struct decision decision = {};
+	struct class_event *record;
+	struct agent *agent;
+
+	if (!request || !label)
+		return 0;
+	agent = agent_of(label);
+	if (!agent)
+		return 0;
+	decision.op = request->op;
+	decision.reason = request->reason;
+	if (request->op < NR_CLASS_OPS)
+		decision.answer = agent->class_answer[request->op];
+	else if (request->op - NR_CLASS_OPS < NR_CAPABILITIES)
+		decision.answer = agent->capability_answer[request->op - NR_CLASS_OPS];
+	else
+		decision.reason = REASON_NO_RULES;
+	conclude(&decision, label, can_block || request->flags & BLOCKS);
+	if (label->slot == CANARY_SLOT || (request->flags & QUIET && decision.verdict == VERDICT_ALLOW) ||
+	    request->flags & SILENT)
+		return decision.enforced;
+	record = reserve_record(struct class_event);
+	if (record) {
+		fill_head(&record->head, sizeof(*record), EVENT_CLASS, request->call, label, &decision);
+		record->class_op = request->op < NR_CLASS_OPS ? request->op : NR_CLASS_OPS;
+		if (request->op >= NR_CLASS_OPS)
+			record->head.op = request->op - NR_CLASS_OPS;
+		__builtin_memcpy(record->arg, request->arg, sizeof(request->arg));
+		record->arg[4] = 0;
+		bpf_ringbuf_submit(record, 0);
+	}
+	return decision.enforced;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * exec.bpf.c - what may become code: execve and its interpreters, executable mappings, raised privilege.
+ *
+ * One question for all three ways in (execve, mmap, mprotect), so that a loader started by hand is no way around
+ * the rules. Not covered: what an interpreter reads as its program, which is a file like any other.
+ */
+#include "decide.h"
+
+#define PROT_EXEC 4
+#define VM_EXEC 4
+#define MNT_INTERNAL_NS ((__u64)-22)
+
+/* memfd, deleted, O_TMPFILE: there is no name that a rule could speak about. */
+static __always_inline bool nameless(struct file *file)
+{
+	__u64 vfsmount = (__u64)BPF_CORE_READ(file, f_path.mnt);
+	struct mount *mount = (void *)(vfsmount - bpf_core_field_offset(struct mount, mnt));
+
+	return BPF_CORE_READ(file, f_inode, i_nlink) == 0 ||
+	       (__u64)BPF_CORE_READ(mount, mnt_ns) == MNT_INTERNAL_NS;
+}
+
+static __always_inline int enforce_code(struct file *file, __u32 call, __u32 op)
+{
+	struct class_request without_name = { .call = call, .op = CLASS_EXEC_MEMFD };
+	struct path_request request = { .call = call, .op = op, .also = NO_OP };
+
+	if (nameless(file))
+		return enforce_class(&without_name) ? -EPERM : 0;
+	request.dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
+	request.mount = (__u64)BPF_CORE_READ(file, f_path.mnt);
+	request.mode = BPF_CORE_READ(file, f_inode, i_mode);
+	return enforce_path(&request) ? -EPERM : 0;
+}
+
+static __always_inline int enforce_anonymous(__u32 call)
+{
+	struct class_request request = { .call = call, .op = CLASS_EXEC_ANONYMOUS, .flags = QUIET };
+
+	return enforce_class(&request) ? -EPERM : 0;
+}
+
+/* Once for the file and once for each interpreter of a script. */
+SEC("lsm/bprm_check_security")
+int BPF_PROG(on_bprm_check, struct linux_binprm *bprm)
+{
+	if (!governed())
+		return 0;
+	return enforce_code(BPF_CORE_READ(bprm, file), CALL_EXEC, PATH_EXEC);
+}
+
+/* setuid, setgid or file capabilities: the capability module ran before this and has set secureexec. */
+SEC("lsm/bprm_creds_from_file")
+int BPF_PROG(on_bprm_creds, struct linux_binprm *bprm)
+{
+	struct class_request request = { .call = CALL_EXEC, .op = CLASS_EXEC_PRIVILEGED };
+	const struct cred *old, *new;
+
+	if (!governed())
+		return 0;
+	old = BPF_CORE_READ(bpf_get_current_task_btf(), cred);
+	new = BPF_CORE_READ(bprm, cred);
+	request.arg[0] = BPF_CORE_READ(old, euid.val);
+	request.arg[1] = BPF_CORE_READ(new, euid.val);
+	request.arg[2] = BPF_CORE_READ(old, egid.val);
+	request.arg[3] = BPF_CORE_READ(new, egid.val);
+	if (request.arg[0] == request.arg[1] && request.arg[2] == request.arg[3] &&
+	    !(capabilities(&new->cap_permitted) & ~capabilities(&old->cap_permitted)))
+		return 0;
+	return enforce_class(&request) ? -EPERM : 0;
+}
+
+SEC("lsm/mmap_file")
+int BPF_PROG(on_executable_mmap, struct file *file, unsigned long requested, unsigned long prot)
+{
+	if (!(prot & PROT_EXEC) || !governed())
+		return 0;
+	if (!file)
+		return enforce_anonymous(CALL_MMAP);
+	return enforce_code(file, CALL_MMAP, PATH_MAP_EXEC);
+}
+
+/* A mapping that becomes executable. Private pages that were written to are no longer the file's. */
+SEC("lsm/file_mprotect")
+int BPF_PROG(on_mprotect, struct vm_area_struct *area, unsigned long requested, unsigned long prot)
+{
+	struct file *file;
+
+	if (!(prot & PROT_EXEC) || !governed())
+		return 0;
+	if (BPF_CORE_READ(area, vm_flags) & VM_EXEC)
+		return 0;
+	file = BPF_CORE_READ(area, vm_file);
+	if (!file || BPF_CORE_READ(area, anon_vma)) {
+		if (enforce_anonymous(CALL_MPROTECT))
+			return -EPERM;
+	}
+	return file ? enforce_code(file, CALL_MPROTECT, PATH_MAP_EXEC) : 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * file.bpf.c - files: open, names, attributes, shared and executable mappings, received descriptors.
+ *
+ * Decides on the object that the kernel resolved, never on the text that the program passed. Reading and writing
+ * through a descriptor is decided when it is opened or received. Not covered: stat, access and readlink, and
+ * descriptors that a task held before it was governed.
+ */
+#include "record.h"
+
+#define PROT_WRITE 2
+#define MAP_SHARED 1
+#define ATTR_MODE 1
+#define ATTR_UID 2
+#define ATTR_GID 4
+#define ATTR_SIZE 8
+#define ATTR_ATIME 16
+#define ATTR_MTIME 32
+#define RENAME_EXCHANGE 2
+
+static __always_inline __u64 mount_of_path(const struct path *path)
+{
+	return (__u64)BPF_CORE_READ(path, mnt);
+}
+
+/* A request on an existing object that is reached by a path. */
+static __always_inline int enforce_existing(const struct path *path, __u32 call, __u32 op, __u32 mode)
+{
+	struct path_request request = {
+		.call = call,
+		.op = op,
+		.also = NO_OP,
+		.dentry = (__u64)BPF_CORE_READ(path, dentry),
+		.mount = mount_of_path(path),
+		.mode = mode,
+	};
+
+	return enforce_path(&request) ? -EPERM : 0;
+}
+
+/* A request on a name in a directory. */
+static __always_inline int enforce_name(const struct path *dir, struct dentry *dentry, __u32 call, __u32 op,
+					__u32 mode)
+{
+	struct path_request request = {
+		.call = call,
+		.op = op,
+		.also = NO_OP,
+		.dentry = (__u64)dentry,
+		.mount = mount_of_path(dir),
+		.mode = mode,
+	};
+
+	return enforce_path(&request) ? -EPERM : 0;
+}
+
+/* What the access mode of an open file asks for. */
+static __always_inline void ask_for_access(struct path_request *request, __u32 file_mode)
+{
+	request->op = file_mode & FMODE_WRITE ? PATH_WRITE : PATH_READ;
+	request->also = file_mode & FMODE_WRITE && file_mode & FMODE_READ ? PATH_READ : NO_OP;
+	if (file_mode & FMODE_CREATED) /* its creation was decided a moment ago */
+		request->op = request->also = PATH_CREATE;
+}
+
+SEC("lsm/file_open")
+int BPF_PROG(on_file_open, struct file *file)
+{
+	struct path_request request = {};
+	__u32 flags;
+
+	if (!governed())
+		return 0;
+	flags = BPF_CORE_READ(file, f_flags);
+	if (flags & FMODE_EXEC_FLAG)
+		return 0; /* decided by exec.bpf.c on the same file */
+	request.call = CALL_OPEN;
+	request.dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
+	request.mount = (__u64)BPF_CORE_READ(file, f_path.mnt);
+	request.open_flags = flags;
+	request.flags = HAS_FILE;
+	request.file_key = (__u64)file;
+	ask_for_access(&request, BPF_CORE_READ(file, f_mode));
+	return enforce_path(&request) ? -EPERM : 0;
+}
+
+SEC("lsm/path_mknod")
+int BPF_PROG(on_path_mknod, const struct path *dir, struct dentry *dentry, unsigned short mode, unsigned int dev)
+{
+	__u32 type = mode & S_IFMT;
+
+	if (!governed())
+		return 0;
+	return enforce_name(dir, dentry, type == S_IFREG || type == 0 ? CALL_CREATE : CALL_MKNOD, PATH_CREATE, mode);
+}
+
+SEC("lsm/path_mkdir")
+int BPF_PROG(on_path_mkdir, const struct path *dir, struct dentry *dentry, unsigned short mode)
+{
+	if (!governed())
+		return 0;
+	return enforce_name(dir, dentry, CALL_MKDIR, PATH_CREATE, mode | S_IFDIR);
+}
+
+SEC("lsm/path_symlink")
+int BPF_PROG(on_path_symlink, const struct path *dir, struct dentry *dentry, const char *old_name)
+{
+	if (!governed())
+		return 0;
+	return enforce_name(dir, dentry, CALL_SYMLINK, PATH_CREATE, 0);
+}
+
+SEC("lsm/path_unlink")
+int BPF_PROG(on_path_unlink, const struct path *dir, struct dentry *dentry)
+{
+	if (!governed())
+		return 0;
+	return enforce_name(dir, dentry, CALL_UNLINK, PATH_DELETE, 0);
+}
+
+SEC("lsm/path_rmdir")
+int BPF_PROG(on_path_rmdir, const struct path *dir, struct dentry *dentry)
+{
+	if (!governed())
+		return 0;
+	return enforce_name(dir, dentry, CALL_RMDIR, PATH_DELETE, 0);
+}
+
+/* Both names are in the mount of the new directory: the kernel refuses links across mounts. */
+SEC("lsm/path_link")
+int BPF_PROG(on_path_link, struct dentry *old_dentry, const struct path *new_dir, struct dentry *new_dentry)
+{
+	struct path_request request = {
+		.call = CALL_LINK,
+		.op = PATH_LINK,
+		.also = NO_OP,
+		.dentry = (__u64)old_dentry,
+		.other_dentry = (__u64)new_dentry,
+		.other_op = PATH_CREATE,
+	};
+
+	if (!governed())
+		return 0;
+	request.mount = request.other_mount = mount_of_path(new_dir);
+	return enforce_path(&request) ? -EPERM : 0;
+}
+
+/* The old name goes; the new one is made, or what it names is overwritten. An exchange is both ways. */
+SEC("lsm/path_rename")
+int BPF_PROG(on_path_rename, const struct path *old_dir, struct dentry *old_dentry, const struct path *new_dir,
+	     struct dentry *new_dentry)
+{
+	struct path_request request = {
+		.call = CALL_RENAME,
+		.op = PATH_DELETE,
+		.also = NO_OP,
+		.dentry = (__u64)old_dentry,
+		.other_dentry = (__u64)new_dentry,
+	};
+	__u64 dentry, mount;
+
+	if (!governed())
+		return 0;
+	request.mount = mount_of_path(old_dir);
+	request.other_mount = mount_of_path(new_dir);
+	request.other_op = BPF_CORE_READ(new_dentry, d_inode) ? PATH_WRITE : PATH_CREATE;
+	/* The flags came with 5.19 (100f59d96405); this hook is loaded on 6.1 and later only. */
+	request.open_flags = (__u32)ctx[4];
+	if (enforce_path(&request))
+		return -EPERM;
+	if (!(request.open_flags & RENAME_EXCHANGE))
+		return 0;
+	dentry = request.dentry;
+	mount = request.mount;
+	request.dentry = request.other_dentry;
+	request.mount = request.other_mount;
+	request.other_dentry = dentry;
+	request.other_mount = mount;
+	request.other_op = PATH_WRITE;
+	request.flags = QUIET; /* one record for one call, unless this half is what is denied */
+	return enforce_path(&request) ? -EPERM : 0;
+}
+
+SEC("lsm/path_truncate")
+int BPF_PROG(on_path_truncate, const struct path *path)
+{
+	if (!governed())
+		return 0;
+	return enforce_existing(path, CALL_TRUNCATE, PATH_WRITE, 0);
+}
+
+/* Its own hook since 6.2 (3350607dc563); before, ftruncate is path_truncate. */
+SEC("?lsm/file_truncate")
+int BPF_PROG(on_file_truncate, struct file *file)
+{
+	struct path_request request = { .call = CALL_TRUNCATE, .op = PATH_WRITE, .also = NO_OP };
+
+	if (!governed())
+		return 0;
+	request.dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
+	request.mount = (__u64)BPF_CORE_READ(file, f_path.mnt);
+	return enforce_path(&request) ? -EPERM : 0;
+}
+
+SEC("lsm/path_chmod")
+int BPF_PROG(on_path_chmod, const struct path *path, unsigned short mode)
+{
+	if (!governed())
+		return 0;
+	return enforce_existing(path, CALL_CHMOD, PATH_ATTR, mode);
+}
+
+SEC("lsm/path_chown")
+int BPF_PROG(on_path_chown, const struct path *path)
+{
+	if (!governed())
+		return 0;
+	return enforce_existing(path, CALL_CHOWN, PATH_ATTR, 0);
+}
+
+/* A change of attributes by a hook that knows only the dentry. */
+static __always_inline int enforce_attribute(__u64 dentry, __u32 call)
+{
+	struct path_request request = { .call = call, .op = PATH_ATTR, .also = NO_OP, .dentry = dentry };
+
+	return enforce_path(&request) ? -EPERM : 0;
+}
+
+/* Only utimes: the other attributes have hooks with a path. */
+static __always_inline int on_setattr(__u64 dentry, __u64 attributes)
+{
+	__u32 valid;
+
+	if (!governed())
+		return 0;
+	valid = BPF_CORE_READ((struct iattr *)attributes, ia_valid);
+	if (!(valid & (ATTR_ATIME | ATTR_MTIME)) || valid & (ATTR_SIZE | ATTR_MODE | ATTR_UID | ATTR_GID))
+		return 0;
+	return enforce_attribute(dentry, CALL_UTIMES);
+}
+
+/* The idmap came first in 6.9 (4d1a6d1d2d6c); agentd loads the one that fits. */
+SEC("?lsm/inode_setattr")
+int BPF_PROG(on_inode_setattr, struct dentry *dentry, struct iattr *attributes)
+{
+	return on_setattr((__u64)dentry, (__u64)attributes);
+}
+
+SEC("?lsm/inode_setattr")
+int BPF_PROG(on_inode_setattr_idmap, void *idmap, struct dentry *dentry, struct iattr *attributes)
+{
+	return on_setattr((__u64)dentry, (__u64)attributes);
+}
+
+SEC("lsm/inode_setxattr")
+int BPF_PROG(on_inode_setxattr, void *idmap, struct dentry *dentry)
+{
+	if (!governed())
+		return 0;
+	return enforce_attribute((__u64)dentry, CALL_XATTR);
+}
+
+SEC("lsm/inode_removexattr")
+int BPF_PROG(on_inode_removexattr, void *idmap, struct dentry *dentry)
+{
+	if (!governed())
+		return 0;
+	return enforce_attribute((__u64)dentry, CALL_XATTR);
+}
+
+/* A descriptor by SCM_RIGHTS or pidfd_getfd: as if the task opened the object itself. Sockets: net.bpf.c. */
+SEC("lsm/file_receive")
+int BPF_PROG(on_file_receive, struct file *file)
+{
+	struct path_request request = { .call = CALL_RECEIVE_FD, .flags = HAS_FILE };
+
+	if (!governed() || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK)
+		return 0;
+	request.dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
+	request.mount = (__u64)BPF_CORE_READ(file, f_path.mnt);
+	request.open_flags = BPF_CORE_READ(file, f_flags);
+	request.file_key = (__u64)file;
+	ask_for_access(&request, BPF_CORE_READ(file, f_mode) & ~FMODE_CREATED);
+	return enforce_path(&request) ? -EPERM : 0;
+}
+
+/* A shared writable mapping of a file that was not opened under the rules, else it was decided at its open. */
+SEC("lsm/mmap_file")
+int BPF_PROG(on_shared_mmap, struct file *file, unsigned long requested, unsigned long prot, unsigned long flags)
+{
+	struct path_request request = { .call = CALL_MMAP, .op = PATH_WRITE, .also = NO_OP };
+	__u64 key = (__u64)file;
+
+	if (!file || !(prot & PROT_WRITE) || !(flags & MAP_SHARED) || !governed())
+		return 0;
+	if (!(BPF_CORE_READ(file, f_mode) & FMODE_WRITE))
+		return 0; /* the kernel itself refuses */
+	request.flags = bpf_map_lookup_elem(&open_files, &key) ? QUIET : 0;
+	request.dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
+	request.mount = (__u64)BPF_CORE_READ(file, f_path.mnt);
+	return enforce_path(&request) ? -EPERM : 0;
+}
+
+/* Bytes, summed per open file: LSM has no hook that knows how many were moved. Not counted: io_uring and
+ * memory mappings. */
+static __always_inline void add_bytes(struct file *file, long moved, bool written)
+{
+	__u64 key = (__u64)file;
+	struct open_file *known;
+
+	if (moved <= 0 || !governed())
+		return;
+	known = bpf_map_lookup_elem(&open_files, &key);
+	if (!known)
+		return;
+	if (written)
+		__sync_fetch_and_add(&known->written_bytes, moved);
+	else
+		__sync_fetch_and_add(&known->read_bytes, moved);
+	known->last_ns = bpf_ktime_get_boot_ns();
+}
+
+SEC("fexit/vfs_read")
+int BPF_PROG(after_read, struct file *file, char *buffer, size_t size, void *position, long moved)
+{
+	add_bytes(file, moved, false);
+	return 0;
+}
+
+SEC("fexit/vfs_write")
+int BPF_PROG(after_write, struct file *file, const char *buffer, size_t size, void *position, long moved)
+{
+	add_bytes(file, moved, true);
+	return 0;
+}
+
+SEC("?fexit/vfs_readv")
+int BPF_PROG(after_readv, struct file *file, void *vector, unsigned long count, void *position, int flags,
+	     long moved)
+{
+	add_bytes(file, moved, false);
+	return 0;
+}
+
+SEC("?fexit/vfs_writev")
+int BPF_PROG(after_writev, struct file *file, void *vector, unsigned long count, void *position, int flags,
+	     long moved)
+{
+	add_bytes(file, moved, true);
+	return 0;
+}
+
+SEC("?fexit/vfs_copy_file_range")
+int BPF_PROG(after_copy, struct file *from, long from_position, struct file *to, long to_position, size_t size,
+	     unsigned int flags, long moved)
+{
+	add_bytes(from, moved, false);
+	add_bytes(to, moved, true);
+	return 0;
+}
+
+/* sendfile and the like. */
+SEC("?fexit/do_splice_direct")
+int BPF_PROG(after_splice, struct file *from, void *from_position, struct file *to, void *to_position, size_t size,
+	     unsigned int flags, long moved)
+{
+	add_bytes(from, moved, false);
+	add_bytes(to, moved, true);
+	return 0;
+}
+
+/* The last reference goes: report the bytes. A file that an ungoverned task closes last is swept by agentd. */
+SEC("lsm/file_free_security")
+void BPF_PROG(on_file_free, struct file *file)
+{
+	struct decision nothing = {};
+	__u64 key = (__u64)file;
+	struct file_io_event *record;
+	struct open_file *known;
+	struct label owner;
+
+	if (!governed())
+		return;
+	known = bpf_map_lookup_elem(&open_files, &key);
+	if (!known)
+		return;
+	owner.slot = known->slot;
+	owner.serial = known->serial;
+	if ((known->read_bytes || known->written_bytes) && owner.slot != CANARY_SLOT) {
+		record = reserve_record(struct file_io_event);
+		if (record) {
+			fill_head(&record->head, sizeof(*record), EVENT_FILE_IO, CALL_CLOSE, &owner, &nothing);
+			record->id = known->id;
+			record->read_bytes = known->read_bytes;
+			record->written_bytes = known->written_bytes;
+			bpf_ringbuf_submit(record, 0);
+		}
+	}
+	bpf_map_delete_elem(&open_files, &key);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

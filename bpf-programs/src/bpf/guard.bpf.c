@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * guard.bpf.c - the ways to more power: capabilities, credentials, namespaces, other processes, mounts, the kernel.
+ *
+ * Each is one answer per agent. What a task does to processes of its own agent is not asked. Not covered: keyrings,
+ * System V IPC, perf events.
+ */
+#include "record.h"
+
+#define CAP_OPT_NOAUDIT 2
+#define PTRACE_MODE_NOAUDIT 4
+#define SI_FROM_KERNEL ((struct kernel_siginfo *)1) /* SEND_SIG_PRIV; SEND_SIG_NOINFO is 0 */
+
+static __always_inline int enforce(__u32 call, __u32 op, __u32 arg0, __u32 arg1, __u32 flags)
+{
+	struct class_request request = { .call = call, .op = op, .flags = flags, .arg = { arg0, arg1 } };
+
+	return enforce_class(&request) ? -EPERM : 0;
+}
+
+/* Governed root is only as strong as its spec says, in every user namespace. */
+SEC("lsm/capable")
+int BPF_PROG(on_capable, const struct cred *cred, void *namespace, int capability, unsigned int options)
+{
+	if (!governed())
+		return 0;
+	return enforce(CALL_CAPABILITY, NR_CLASS_OPS + (capability & 63), capability, 0,
+		       options & CAP_OPT_NOAUDIT ? SILENT : QUIET);
+}
+
+static __always_inline bool same_agent(struct task_struct *target)
+{
+	struct label *own = label_of(bpf_get_current_task_btf());
+	struct label *other = label_of(target);
+
+	return own && other && own->slot == other->slot && own->serial == other->serial;
+}
+
+/* Also reading /proc/PID/{mem,environ,root,cwd,fd}, process_vm_writev and pidfd_getfd. */
+SEC("lsm/ptrace_access_check")
+int BPF_PROG(on_ptrace, struct task_struct *target, unsigned int mode)
+{
+	if (!governed() || same_agent(target))
+		return 0;
+	return enforce(CALL_PTRACE, CLASS_PTRACE, target->tgid, mode, mode & PTRACE_MODE_NOAUDIT ? SILENT : 0);
+}
+
+SEC("lsm/task_kill")
+int BPF_PROG(on_kill, struct task_struct *target, struct kernel_siginfo *info, int signal)
+{
+	if (!governed() || same_agent(target) || info == SI_FROM_KERNEL)
+		return 0;
+	return enforce(CALL_SIGNAL, CLASS_SIGNAL, target->tgid, signal, 0);
+}
+
+static __always_inline void record_credentials(const struct cred *new, const struct cred *old)
+{
+	struct decision nothing = {};
+	struct label *label = label_of(bpf_get_current_task_btf());
+	struct credentials_event *record;
+
+	if (!label || label->slot == CANARY_SLOT)
+		return;
+	record = reserve_record(struct credentials_event);
+	if (!record)
+		return;
+	fill_head(&record->head, sizeof(*record), EVENT_CREDENTIALS, CALL_SET_ID, label, &nothing);
+	record->old_uid = BPF_CORE_READ(old, euid.val);
+	record->old_gid = BPF_CORE_READ(old, egid.val);
+	record->new_uid = BPF_CORE_READ(new, euid.val);
+	record->new_gid = BPF_CORE_READ(new, egid.val);
+	record->old_capabilities = capabilities(&old->cap_permitted);
+	record->new_capabilities = capabilities(&new->cap_permitted);
+	bpf_ringbuf_submit(record, 0);
+}
+
+static __always_inline bool held(__u32 id, __u32 real, __u32 effective, __u32 saved)
+{
+	return id == real || id == effective || id == saved;
+}
+
+SEC("lsm/task_fix_setuid")
+int BPF_PROG(on_setuid, struct cred *new, const struct cred *old)
+{
+	__u32 real, effective, saved;
+
+	if (!governed())
+		return 0;
+	real = BPF_CORE_READ(old, uid.val);
+	effective = BPF_CORE_READ(old, euid.val);
+	saved = BPF_CORE_READ(old, suid.val);
+	if (!held(BPF_CORE_READ(new, euid.val), real, effective, saved) ||
+	    !held(BPF_CORE_READ(new, uid.val), real, effective, saved)) {
+		if (enforce(CALL_SET_ID, CLASS_SET_ID, effective, BPF_CORE_READ(new, euid.val), QUIET))
+			return -EPERM;
+	}
+	record_credentials(new, old);
+	return 0;
+}
+
+SEC("lsm/task_fix_setgid")
+int BPF_PROG(on_setgid, struct cred *new, const struct cred *old)
+{
+	__u32 real, effective, saved;
+
+	if (!governed())
+		return 0;
+	real = BPF_CORE_READ(old, gid.val);
+	effective = BPF_CORE_READ(old, egid.val);
+	saved = BPF_CORE_READ(old, sgid.val);
+	if (!held(BPF_CORE_READ(new, egid.val), real, effective, saved) ||
+	    !held(BPF_CORE_READ(new, gid.val), real, effective, saved)) {
+		if (enforce(CALL_SET_ID, CLASS_SET_ID, effective, BPF_CORE_READ(new, egid.val), QUIET))
+			return -EPERM;
+	}
+	record_credentials(new, old);
+	return 0;
+}
+
+/* The kernel itself refuses what was not permitted before; here it is only written down. */
+SEC("lsm/capset")
+int BPF_PROG(on_capset, struct cred *new, const struct cred *old)
+{
+	if (governed())
+		record_credentials(new, old);
+	return 0;
+}
+
+SEC("lsm/userns_create")
+int BPF_PROG(on_userns_create, const struct cred *cred)
+{
+	if (!governed())
+		return 0;
+	return enforce(CALL_NAMESPACE, CLASS_USER_NAMESPACE, 0, 0, 0);
+}
+
+SEC("lsm/sb_mount")
+int BPF_PROG(on_mount, const char *device, const struct path *path)
+{
+	if (!governed())
+		return 0;
+	return enforce(CALL_MOUNT, CLASS_MOUNT, 0, 0, 0);
+}
+
+SEC("lsm/sb_umount")
+int BPF_PROG(on_umount, struct vfsmount *mount, int flags)
+{
+	if (!governed())
+		return 0;
+	return enforce(CALL_MOUNT, CLASS_MOUNT, 1, 0, 0);
+}
+
+SEC("lsm/move_mount")
+int BPF_PROG(on_move_mount, const struct path *from, const struct path *to)
+{
+	if (!governed())
+		return 0;
+	return enforce(CALL_MOUNT, CLASS_MOUNT, 2, 0, 0);
+}
+
+SEC("lsm/sb_pivotroot")
+int BPF_PROG(on_pivot_root, const struct path *old, const struct path *new)
+{
+	if (!governed())
+		return 0;
+	return enforce(CALL_MOUNT, CLASS_MOUNT, 3, 0, 0);
+}
+
+SEC("lsm/path_chroot")
+int BPF_PROG(on_chroot, const struct path *path)
+{
+	if (!governed())
+		return 0;
+	return enforce(CALL_CHROOT, CLASS_MOUNT, 4, 0, 0);
+}
+
+SEC("lsm/bpf")
+int BPF_PROG(on_bpf, int command)
+{
+	if (!governed())
+		return 0;
+	return enforce(CALL_BPF, CLASS_KERNEL, command, 0, 0);
+}
+
+/* Also modules that the kernel loads by itself because of what the task did. */
+SEC("lsm/kernel_module_request")
+int BPF_PROG(on_module_request, char *name)
+{
+	if (!governed())
+		return 0;
+	return enforce(CALL_MODULE, CLASS_KERNEL, 0, 0, 0);
+}
+
+SEC("lsm/kernel_read_file")
+int BPF_PROG(on_kernel_read_file, struct file *file, int id)
+{
+	if (!governed())
+		return 0;
+	return enforce(CALL_MODULE, CLASS_KERNEL, id, 0, 0);
+}
+
+SEC("lsm/kernel_load_data")
+int BPF_PROG(on_kernel_load_data, int id)
+{
+	if (!governed())
+		return 0;
+	return enforce(CALL_MODULE, CLASS_KERNEL, id, 1, 0);
+}
+
+/* Ordinary rings run the ordinary hooks in a worker that inherits the label. These two would not. */
+SEC("lsm/uring_sqpoll")
+int BPF_PROG(on_uring_sqpoll)
+{
+	if (!governed())
+		return 0;
+	return enforce(CALL_IO_URING, CLASS_IO_URING, 0, 0, 0);
+}
+
+SEC("lsm/uring_override_creds")
+int BPF_PROG(on_uring_override, const struct cred *new)
+{
+	if (!governed())
+		return 0;
+	return enforce(CALL_IO_URING, CLASS_IO_URING, 1, 0, 0);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
