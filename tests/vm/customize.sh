@@ -14,6 +14,7 @@ echo agentguard-vm >"$root/etc/hostname"
 printf '127.0.0.1 localhost agentguard-vm\n::1 localhost\n' >"$root/etc/hosts"
 : >"$root/etc/resolv.conf"
 : >"$root/etc/fstab"
+: >"$root/etc/default/locale" # PAM logs an error without it
 mkdir -p "$root/share"
 
 # Unit generators look for disks, consoles and init scripts that this machine does not have, and each
