@@ -1,0 +1,77 @@
+//! `doctor`: what this kernel can and cannot do for agentd, and what to change. Needs neither agentd nor root, and
+//! asks no BPF loader but the kernel itself; as root it also tries each kind of program.
+
+mod advice;
+mod facts;
+mod judge;
+mod probe;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use facts::Facts;
+use judge::{Report, State, judge};
+use probe::Probes;
+
+use crate::exit::{Failure, Outcome};
+use crate::screen::{Format, Screen, Tone, cell};
+
+/// Looks at this machine and says what agentd could enforce here.
+pub(crate) fn run(screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
+    let uname = nix::sys::utsname::uname().map_err(|error| Failure::Failed(format!("uname: {error}")))?;
+    let is_root = nix::unistd::geteuid().is_root();
+    let probes = if is_root { Probes::run() } else { Probes::untried("only root may") };
+    let report = judge(Facts::gather(Path::new("/"), &uname.release().to_string_lossy(), is_root, probes));
+    match screen.format() {
+        Format::Table => show(screen, &report)?,
+        Format::Json | Format::Ndjson => screen.document(&report)?,
+    }
+    Ok(Outcome::of(report.full_enforcement))
+}
+
+fn show(screen: &mut Screen<'_>, report: &Report) -> std::io::Result<()> {
+    let mut table = screen.new_table(&["check", "state", "found"]);
+    for finding in &report.findings {
+        let (words, tone) = state(finding.state);
+        table.add_row([
+            cell(finding.check, Tone::Plain),
+            cell(words, tone),
+            cell(&finding.found, Tone::Plain),
+        ]);
+    }
+    screen.table(&table)?;
+
+    let changes: Vec<_> =
+        report.findings.iter().filter_map(|finding| Some((finding, finding.change.as_ref()?))).collect();
+    if !changes.is_empty() {
+        screen.line("")?;
+        screen.line(screen.paint(Tone::Strong, "What to change"))?;
+        for (finding, change) in changes {
+            screen.line(format!("  {}: {change}", finding.check))?;
+        }
+    }
+
+    screen.line("")?;
+    screen.line(format!("back end          {}", report.backend.words()))?;
+    let (tone, words) = match (report.full_enforcement, report.facts.root) {
+        (true, true) => (Tone::Good, "possible"),
+        (true, false) => (Tone::Good, "possible, as far as can be told without root"),
+        (false, _) => (Tone::Bad, "not possible"),
+    };
+    screen.line(format!("full enforcement  {}", screen.paint(tone, words)))?;
+    for (number, what) in report.not_enforceable.iter().enumerate() {
+        let label = if number == 0 { "not enforceable" } else { "" };
+        screen.line(format!("{label:<18}{what}"))?;
+    }
+    Ok(())
+}
+
+const fn state(state: State) -> (&'static str, Tone) {
+    match state {
+        State::Ok => ("ok", Tone::Good),
+        State::Warn => ("warn", Tone::Warn),
+        State::Fail => ("fail", Tone::Bad),
+        State::Unknown => ("unknown", Tone::Dim),
+    }
+}

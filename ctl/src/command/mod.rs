@@ -1,0 +1,19 @@
+//! The commands, one file each: its arguments as typed, what they mean, and how its result looks.
+
+pub(crate) mod agents;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod enroll;
+pub(crate) mod events;
+pub(crate) mod explain;
+pub(crate) mod kernel;
+pub(crate) mod man;
+pub(crate) mod policy;
+pub(crate) mod query;
+pub(crate) mod reference;
+pub(crate) mod release;
+pub(crate) mod run;
+pub(crate) mod selftest;
+pub(crate) mod spec;
+pub(crate) mod status;
+pub(crate) mod summary;

@@ -1,0 +1,59 @@
+//! `reference-cli`: the reference of the command line as Markdown, from the same definitions that parse it.
+
+use std::fmt::Write;
+
+use clap::Command;
+
+use crate::exit::{EXIT_CODES, Failure, Outcome};
+use crate::screen::Screen;
+
+/// Columns of the help texts in the reference.
+const WIDTH: usize = 100;
+
+const HEAD: &str = "\
+# agentctl
+
+<!-- Generated: agentctl reference-cli > docs/reference/cli.md -->
+
+Results go to stdout, everything else to stderr. `-o json` prints one document, `-o ndjson` one document per line;
+their fields are those of [events](events.md) and of the documents in `agentd/api/src/report.rs`, and are only ever
+added to. Colours are used on a terminal only, unless `--color` says otherwise; `NO_COLOR` is respected.
+
+";
+
+/// Prints the reference.
+pub(crate) fn run(screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
+    screen.raw(&markdown())?;
+    Ok(Outcome::Done)
+}
+
+/// The whole document.
+pub fn markdown() -> String {
+    let mut out = HEAD.to_owned();
+    let mut root = crate::typed::command().term_width(WIDTH);
+    root.build();
+    let _infallible = write!(out, "## Exit status\n\n```text\n{EXIT_CODES}\n```\n\n");
+    add(&mut out, root, "");
+    while out.ends_with("\n\n") {
+        out.pop();
+    }
+    out
+}
+
+fn add(out: &mut String, command: Command, parents: &str) {
+    let name = format!("{parents}{}", command.get_name());
+    let inner: Vec<Command> =
+        command.get_subcommands().filter(|inner| !inner.is_hide_set()).cloned().collect();
+    let command = command.after_help("").after_long_help("");
+    let help = command.clone().term_width(WIDTH).render_help().to_string();
+    let _infallible = write!(out, "## {name}\n\n```text\n{}\n```\n\n", trimmed(&help));
+    for command in inner {
+        add(out, command, &format!("{name} "));
+    }
+}
+
+/// Without the spaces at the ends of lines and the empty lines at the end.
+fn trimmed(help: &str) -> String {
+    let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
+    lines.join("\n")
+}

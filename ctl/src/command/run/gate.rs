@@ -1,0 +1,142 @@
+//! The gate between `run` and its command: the child says that it is ready, and executes when it is told.
+//!
+//! The child is this same program, started again, because nothing safe can be done between fork and exec. It does
+//! everything that rules could forbid (opening `/proc/self/fd`) before it says that it is ready: afterwards it is
+//! governed. If the parent goes away, the pipe ends and the child leaves without executing anything.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use clap::Args;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+
+use crate::exit::{Failure, Outcome};
+
+/// The hidden command of the child.
+pub(crate) const COMMAND: &str = "__exec-when-told";
+
+/// What the parent passes to the child.
+#[derive(Debug, Args)]
+pub(crate) struct WhenTold {
+    /// Descriptor to read the agent's name from: then go
+    #[arg(long)]
+    go: RawFd,
+    /// Descriptor to say on that everything is prepared
+    #[arg(long)]
+    ready: RawFd,
+    /// The command and its arguments
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// The parent's ends, and the child's until it is started.
+pub(super) struct Gate {
+    go: File,
+    ready: File,
+    child_go: OwnedFd,
+    child_ready: OwnedFd,
+}
+
+/// The child is there and waits.
+pub(super) struct Waiting {
+    go: File,
+}
+
+impl Gate {
+    pub(super) fn new() -> Result<Self, Failure> {
+        let failed =
+            |errno: nix::errno::Errno| Failure::Failed(format!("cannot make a pipe: {}", errno.desc()));
+        let (child_go, go) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
+        let (ready, child_ready) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
+        for end in [&child_go, &child_ready] {
+            fcntl(end.as_fd(), FcntlArg::F_SETFD(FdFlag::empty())).map_err(failed)?;
+        }
+        Ok(Self { go: File::from(go), ready: File::from(ready), child_go, child_ready })
+    }
+
+    pub(super) fn arguments(&self) -> [String; 3] {
+        let descriptor = |name, end: &OwnedFd| format!("--{name}={}", end.as_raw_fd());
+        [COMMAND.to_owned(), descriptor("go", &self.child_go), descriptor("ready", &self.child_ready)]
+    }
+
+    /// Waits until the child has prepared itself.
+    pub(super) fn wait_until_ready(self) -> Result<Waiting, Failure> {
+        let Self { go, mut ready, child_go, child_ready } = self;
+        drop((child_go, child_ready));
+        let mut byte = [0];
+        match ready.read_exact(&mut byte) {
+            Ok(()) => Ok(Waiting { go }),
+            Err(_) => {
+                Err(Failure::Failed("the process for the command ended before it was ready".to_owned()))
+            }
+        }
+    }
+}
+
+impl Waiting {
+    /// Tells the child to execute. If it is gone, its status says so.
+    pub(super) fn go(mut self, agent: &str) {
+        let _status_tells = self.go.write_all(agent.as_bytes());
+    }
+
+    /// Lets the child leave without executing anything.
+    pub(super) fn never(self) {
+        drop(self);
+    }
+}
+
+/// The child: prepares, says ready, waits, executes. Returns only if the command does not run.
+pub(crate) fn exec_when_told(arguments: &WhenTold) -> Result<Outcome, Failure> {
+    let unprepared = |error: io::Error| Failure::Failed(format!("cannot prepare for the command: {error}"));
+    let mut go = File::open(format!("/proc/self/fd/{}", arguments.go)).map_err(unprepared)?;
+    let mut ready = OpenOptions::new()
+        .write(true)
+        .open(format!("/proc/self/fd/{}", arguments.ready))
+        .map_err(unprepared)?;
+    close_inherited(&[go.as_raw_fd(), ready.as_raw_fd()]).map_err(unprepared)?;
+    let [program, rest @ ..] = arguments.command.as_slice() else {
+        return Err(Failure::Usage("no command".to_owned()));
+    };
+    let mut command = Command::new(program);
+    command.args(rest);
+
+    ready.write_all(b"r").map_err(unprepared)?;
+    drop(ready);
+    let mut agent = String::new();
+    go.read_to_string(&mut agent).map_err(unprepared)?;
+    if agent.is_empty() {
+        return Ok(Outcome::Negative);
+    }
+    Err(not_executed(&program.to_string_lossy(), &agent, &command.exec()))
+}
+
+/// Closes every descriptor above stderr but `kept`, which close themselves on exec.
+fn close_inherited(kept: &[RawFd]) -> io::Result<()> {
+    let mut open = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().to_string_lossy().parse::<RawFd>();
+        open.extend(number.ok().filter(|fd| *fd > 2 && !kept.contains(fd)));
+    }
+    for descriptor in open {
+        match nix::unistd::close(descriptor) {
+            // The listing's own descriptor is closed already.
+            Ok(()) | Err(nix::errno::Errno::EBADF) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+fn not_executed(program: &str, agent: &str, error: &io::Error) -> Failure {
+    match error.raw_os_error() {
+        Some(nix::libc::ENOENT) => Failure::NotFound(format!("{program}: not found")),
+        Some(nix::libc::EPERM) => Failure::CannotExecute(format!(
+            "{program}: not executed: {error}; if a rule denied it: agentctl events --agent {agent} --verdict deny"
+        )),
+        _ => Failure::CannotExecute(format!("{program}: not executed: {error}")),
+    }
+}

@@ -1,0 +1,165 @@
+//! `run`: starts one command under a spec, as the calling user, in this terminal.
+//!
+//! The command's process is there before it is enrolled and runs not one instruction of its own until agentd has
+//! answered; if agentd says no, it never does. This module decides nothing about what the command may do.
+
+mod environment;
+mod gate;
+mod wait;
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use agentguard_api::v1;
+use clap::Args;
+
+pub(crate) use gate::WhenTold;
+pub(crate) use gate::{COMMAND, exec_when_told};
+
+use crate::daemon::Daemon;
+use crate::exit::{Failure, Outcome};
+use crate::spec_text::{SpecText, Variable};
+
+/// The spec of `run` without `--spec`.
+pub(crate) const DEFAULT_SPEC: &str = "coding-agent";
+
+/// What was typed after `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Spec: a file, or the name of one in /etc/agentguard/specs or /usr/share/agentguard/specs
+    #[arg(long, value_name = "FILE|NAME", default_value = DEFAULT_SPEC)]
+    spec: String,
+    /// Set a variable of the spec; `workspace` is the current directory if it is not set
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    variables: Vec<Variable>,
+    /// Name of the agent; otherwise the name in the spec, with a number if it is taken
+    #[arg(long)]
+    name: Option<String>,
+    /// Block nothing, and record what would have been blocked
+    #[arg(long, conflicts_with = "enforce")]
+    observe: bool,
+    /// Block, whatever mode the spec says
+    #[arg(long)]
+    enforce: bool,
+    /// Keep the whole environment; otherwise only plain settings stay (see --env)
+    #[arg(long)]
+    keep_env: bool,
+    /// Keep this variable of the environment too, or set it
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    env: Vec<OsString>,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+impl Arguments {
+    /// The request to agentd, all but the process.
+    fn request(&self, spec: SpecText) -> Result<v1::EnrollRequest, Failure> {
+        let variables = spec.variables(&self.variables)?;
+        Ok(v1::EnrollRequest {
+            spec_toml: spec.text,
+            spec_file: spec.file,
+            name: self.name.clone().unwrap_or_default(),
+            variables,
+            mode: mode(self.observe, self.enforce),
+            target: None,
+        })
+    }
+
+    fn environment(&self) -> Vec<(OsString, OsString)> {
+        environment::of_command(std::env::vars_os(), self.keep_env, &self.env)
+    }
+}
+
+/// The mode in the words of the API: empty leaves it to the spec.
+pub(crate) fn mode(observe: bool, enforce: bool) -> String {
+    match (observe, enforce) {
+        (true, _) => "observe".to_owned(),
+        (false, true) => "enforce".to_owned(),
+        (false, false) => String::new(),
+    }
+}
+
+/// Starts the command, enrolls it, lets it go, and waits for it.
+pub(crate) fn run(arguments: &Arguments, daemon: &mut Daemon) -> Result<Outcome, Failure> {
+    let request = arguments.request(SpecText::find(&arguments.spec)?)?;
+    daemon.connect()?;
+
+    let gate = gate::Gate::new()?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("agentctl").args(gate.arguments()).arg("--").args(&arguments.command);
+    command.env_clear().envs(arguments.environment());
+    let mut child =
+        command.spawn().map_err(|error| Failure::Failed(format!("cannot start a process: {error}")))?;
+
+    let waiting = gate.wait_until_ready()?;
+    let target = Some(v1::enroll_request::Target::RunPid(child.id()));
+    let enrolled =
+        match daemon.call(async |client| client.enroll(v1::EnrollRequest { target, ..request }).await) {
+            Ok(enrolled) => enrolled,
+            Err(failure) => {
+                waiting.never();
+                let _gone = child.wait();
+                return Err(failure);
+            }
+        };
+    for warning in &enrolled.warnings {
+        eprintln!("agentctl: {warning}");
+    }
+    let signals = wait::Signals::take()?;
+    waiting.go(&enrolled.agent.name.0);
+    signals.wait_for(&mut child).map(Outcome::Status)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: Arguments,
+    }
+
+    fn typed(words: &[&str]) -> Result<Arguments, clap::Error> {
+        Line::try_parse_from([&["run"], words].concat()).map(|line| line.run)
+    }
+
+    fn spec(text: &str) -> SpecText {
+        SpecText { file: "x.toml".to_owned(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn needs_a_command_behind_two_dashes() {
+        assert!(typed(&["--observe"]).is_err());
+        assert!(typed(&["ls"]).is_err());
+        assert_eq!(typed(&["--", "ls", "--spec", "x"]).unwrap().command, ["ls", "--spec", "x"]);
+    }
+
+    #[test]
+    fn refuses_both_modes_at_once() {
+        assert!(typed(&["--observe", "--enforce", "--", "ls"]).is_err());
+    }
+
+    #[test]
+    fn leaves_name_and_mode_to_the_spec_unless_typed() {
+        let request = typed(&["--", "ls"]).unwrap().request(spec("")).unwrap();
+        assert_eq!((request.name.as_str(), request.mode.as_str()), ("", ""));
+        let request = typed(&["--name", "a", "--observe", "--", "ls"]).unwrap().request(spec("")).unwrap();
+        assert_eq!((request.name.as_str(), request.mode.as_str()), ("a", "observe"));
+    }
+
+    #[test]
+    fn sets_the_workspace_to_the_current_directory_where_the_spec_wants_one() {
+        let here = std::env::current_dir().unwrap().to_string_lossy().into_owned();
+        let request = typed(&["--", "ls"]).unwrap().request(spec("[variables]\nworkspace = \"\"\n")).unwrap();
+        assert_eq!(request.variables.get("workspace"), Some(&here));
+        let set = ["--set", "workspace=/srv", "--", "ls"];
+        let request = typed(&set).unwrap().request(spec("[variables]\nworkspace = \"\"\n")).unwrap();
+        assert_eq!(request.variables.get("workspace").map(String::as_str), Some("/srv"));
+        assert!(typed(&["--", "ls"]).unwrap().request(spec("")).unwrap().variables.is_empty());
+    }
+}

@@ -1,0 +1,87 @@
+//! `spec check`: whether a spec is one that agentd would take, offline, with every error and its line.
+
+use std::path::{Path, PathBuf};
+
+use agentguard_core::spec::{Spec, SpecError};
+use clap::{Args, Subcommand};
+
+use crate::exit::{Failure, Outcome};
+use crate::offline;
+use crate::screen::{Format, Screen};
+use crate::spec_text::{SpecText, Variable};
+
+/// The commands below `spec`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Typed {
+    /// Check a spec offline; every error with file and line
+    Check(Check),
+}
+
+/// What was typed after `spec check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The spec
+    file: PathBuf,
+    /// Set a variable of the spec: then it is checked with these values too
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    variables: Vec<Variable>,
+}
+
+/// Runs a command below `spec`.
+pub(crate) fn run(typed: &Typed, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
+    match typed {
+        Typed::Check(arguments) => check(arguments, screen),
+    }
+}
+
+/// Negative if there is any error.
+fn check(arguments: &Check, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
+    let text = SpecText::read(&arguments.file)?;
+    let spec = match Spec::parse(&text.text, Path::new(&text.file)) {
+        Ok(spec) => spec,
+        Err(error) => return wrong(&error, screen),
+    };
+    if !arguments.variables.is_empty() {
+        if let Err(error) = offline::resolve(&text, &arguments.variables)? {
+            return wrong(&error, screen);
+        }
+    }
+    let agent = &spec.agent;
+    match screen.format() {
+        Format::Table => {
+            screen.line(format!(
+                "{}: agent {}, {}, tier {}, mode {}, ok",
+                text.file,
+                agent.name,
+                agent.role.name(),
+                agent.tier,
+                agent.mode
+            ))?;
+        }
+        Format::Json | Format::Ndjson => {
+            screen.document(&serde_json::json!({"ok": true, "agent": agent, "errors": []}))?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn wrong(error: &SpecError, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
+    match screen.format() {
+        Format::Table => {
+            screen.line(error.to_string())?;
+            screen.line(format!("{} errors", error.problems.len()))?;
+        }
+        Format::Json | Format::Ndjson => {
+            let errors: Vec<_> = error
+                .problems
+                .iter()
+                .map(|problem| {
+                    let source = &problem.source;
+                    serde_json::json!({"file": source.file, "line": source.line, "message": problem.message})
+                })
+                .collect();
+            screen.document(&serde_json::json!({"ok": false, "errors": errors}))?;
+        }
+    }
+    Ok(Outcome::Negative)
+}

@@ -1,0 +1,61 @@
+//! agentctl: the command line of AgentGuard.
+//!
+//! typed -> meaning -> agentd, or a file, or this kernel -> screen. Every command has a file of its own below
+//! `command`; beside them stand the few things they share. Decides nothing: rules are agentd's, and offline those of
+//! the crates that agentd uses.
+#![forbid(unsafe_code)]
+
+mod command;
+mod daemon;
+mod describe;
+pub mod exit;
+mod filter;
+mod moment;
+mod offline;
+pub mod screen;
+mod spec_text;
+pub mod typed;
+
+use std::io::BufWriter;
+
+pub use command::reference::markdown as reference;
+
+use command::{
+    agents, completions, doctor, enroll, events, explain, kernel, man, policy, query,
+    reference as reference_cli, release, run as run_command, selftest, spec, status, summary,
+};
+use daemon::Daemon;
+use exit::{Failure, Outcome};
+use screen::Screen;
+use typed::{Command, Typed};
+
+/// Runs what was typed.
+pub fn run(typed: &Typed) -> Result<Outcome, Failure> {
+    let global = &typed.global;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut screen = Screen::on_stdout(&mut out, global.output, global.color);
+    let screen = &mut screen;
+    let daemon = || Daemon::at(&global.socket);
+    let outcome = match &typed.command {
+        Command::Status => status::run(&mut daemon()?, screen),
+        Command::Doctor => doctor::run(screen),
+        Command::Run(arguments) => run_command::run(arguments, &mut daemon()?),
+        Command::Enroll(arguments) => enroll::run(arguments, &mut daemon()?, screen),
+        Command::Release(arguments) => release::run(arguments, &mut daemon()?, screen),
+        Command::Agents(arguments) => agents::run(arguments, &mut daemon()?, screen),
+        Command::Events(arguments) => events::run(arguments, &mut daemon()?, screen),
+        Command::Summary(arguments) => summary::run(arguments, &mut daemon()?, screen),
+        Command::Query(arguments) => query::run(arguments, &mut daemon()?, screen),
+        Command::Explain(arguments) => explain::run(arguments, &mut daemon()?, screen),
+        Command::Policy(typed) => policy::run(typed, &mut daemon()?, screen),
+        Command::Spec(typed) => spec::run(typed, screen),
+        Command::Selftest(arguments) => selftest::run(arguments, screen),
+        Command::Kernel(arguments) => kernel::run(arguments, screen),
+        Command::Completions(arguments) => completions::run(arguments, screen),
+        Command::Man(arguments) => man::run(arguments),
+        Command::ReferenceCli => reference_cli::run(screen),
+        Command::ExecWhenTold(arguments) => run_command::exec_when_told(arguments),
+    }?;
+    screen.flush()?;
+    Ok(outcome)
+}

@@ -1,0 +1,253 @@
+//! Where results go: a table for people, JSON documents or lines for programs. Knows nothing of what it prints.
+//!
+//! Only results pass here; errors go to stderr in `main.rs`. Colours are decided once, when the screen is made.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
+use serde::Serialize;
+
+/// The form of results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON document per line.
+    Ndjson,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What a colour would mean; words carry the same meaning without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// No meaning.
+    Plain,
+    /// As it should be.
+    Good,
+    /// Worth a look.
+    Warn,
+    /// Denied, failed, missing.
+    Bad,
+    /// Of little weight.
+    Dim,
+    /// A heading.
+    Strong,
+}
+
+impl Tone {
+    /// The tone of a verdict.
+    pub fn of(verdict: agentguard_core::verdict::Verdict) -> Self {
+        use agentguard_core::verdict::Verdict;
+        match verdict {
+            Verdict::Allow => Self::Good,
+            Verdict::Audit | Verdict::Hold => Self::Warn,
+            Verdict::Deny => Self::Bad,
+        }
+    }
+
+    fn ansi(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Good => Some("32"),
+            Self::Warn => Some("33"),
+            Self::Bad => Some("31"),
+            Self::Dim => Some("2"),
+            Self::Strong => Some("1"),
+        }
+    }
+}
+
+/// The user's screen, or whatever stdout is.
+pub struct Screen<'a> {
+    out: &'a mut dyn Write,
+    format: Format,
+    colors: bool,
+    terminal: bool,
+    width: Option<u16>,
+}
+
+impl<'a> Screen<'a> {
+    /// The screen on stdout as it is now.
+    pub fn on_stdout(out: &'a mut dyn Write, format: Format, choice: ColorChoice) -> Self {
+        let terminal = io::stdout().is_terminal();
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+        let colors = match choice {
+            ColorChoice::Auto => terminal && !no_color && !dumb,
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+        };
+        let width = terminal.then(|| terminal_size::terminal_size().map(|(width, _)| width.0)).flatten();
+        Self { out, format, colors, terminal: terminal && !dumb, width }
+    }
+
+    /// A screen for tests: no terminal, no colours, `width` columns.
+    #[cfg(test)]
+    pub(crate) fn plain(out: &'a mut dyn Write, format: Format, width: u16) -> Self {
+        Self { out, format, colors: false, terminal: false, width: Some(width) }
+    }
+
+    /// The form of results that the user chose.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether a person looks at it and the cursor can be moved.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Columns, where there is a limit.
+    pub fn width(&self) -> Option<u16> {
+        self.width
+    }
+
+    /// Words in the colour of their tone.
+    pub fn paint(&self, tone: Tone, words: &str) -> String {
+        match tone.ansi() {
+            Some(code) if self.colors => format!("\x1b[{code}m{words}\x1b[0m"),
+            _ => words.to_owned(),
+        }
+    }
+
+    /// One line.
+    pub fn line(&mut self, words: impl AsRef<str>) -> io::Result<()> {
+        writeln!(self.out, "{}", words.as_ref())
+    }
+
+    /// Text as it is, at once.
+    pub fn raw(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+
+    /// Makes what was written visible; for commands that go on for long.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    /// One document: indented as `json`, on one line as `ndjson`.
+    pub fn document(&mut self, value: &impl Serialize) -> io::Result<()> {
+        match self.format {
+            Format::Ndjson => serde_json::to_writer(&mut self.out, value)?,
+            Format::Table | Format::Json => serde_json::to_writer_pretty(&mut self.out, value)?,
+        }
+        writeln!(self.out)
+    }
+
+    /// One document on one line, whatever the format: for streams.
+    pub fn line_document(&mut self, value: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, value)?;
+        writeln!(self.out)
+    }
+
+    /// A list: one array as `json`, one line each as `ndjson`.
+    pub fn documents<T: Serialize>(&mut self, values: &[T]) -> io::Result<()> {
+        match self.format {
+            Format::Ndjson => values.iter().try_for_each(|value| self.document(value)),
+            Format::Table | Format::Json => self.document(&values),
+        }
+    }
+
+    /// An empty table with these columns.
+    pub fn new_table(&self, columns: &[&str]) -> Table {
+        let mut table = Table::new();
+        table.load_preset(comfy_table::presets::NOTHING);
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        match self.width {
+            Some(width) => table.set_width(width),
+            None => table.set_content_arrangement(ContentArrangement::Disabled),
+        };
+        if self.colors {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        if !columns.is_empty() {
+            table.set_header(columns.iter().map(|name| cell(name.to_uppercase(), Tone::Dim)));
+        }
+        table
+    }
+
+    /// Prints a table without the spaces at its edges.
+    pub fn table(&mut self, table: &Table) -> io::Result<()> {
+        for line in table.lines() {
+            let line = line.trim_end();
+            writeln!(self.out, "{}", line.strip_prefix(' ').unwrap_or(line))?;
+        }
+        Ok(())
+    }
+}
+
+/// A cell of a table in the colour of its tone.
+pub fn cell(words: impl Into<String>, tone: Tone) -> Cell {
+    let cell = Cell::new(printable(&words.into()));
+    match tone {
+        Tone::Plain => cell,
+        Tone::Good => cell.fg(Color::DarkGreen),
+        Tone::Warn => cell.fg(Color::DarkYellow),
+        Tone::Bad => cell.fg(Color::DarkRed),
+        Tone::Dim => cell.add_attribute(Attribute::Dim),
+        Tone::Strong => cell.add_attribute(Attribute::Bold),
+    }
+}
+
+/// Text that came from a governed process, safe for a terminal: control bytes are written as escapes.
+pub fn printable(words: &str) -> String {
+    if !words.chars().any(char::is_control) {
+        return words.to_owned();
+    }
+    words.chars().fold(String::with_capacity(words.len() + 8), |mut out, character| {
+        if character.is_control() {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_what_could_steer_a_terminal() {
+        assert_eq!(printable("/tmp/\x1b[31mred\n"), "/tmp/\\u{1b}[31mred\\n");
+        assert_eq!(printable("/tmp/ünïcode"), "/tmp/ünïcode");
+    }
+
+    #[test]
+    fn prints_one_line_per_document_as_ndjson() {
+        let mut out = Vec::new();
+        Screen::plain(&mut out, Format::Ndjson, 80).documents(&[1, 2]).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "1\n2\n");
+    }
+
+    #[test]
+    fn prints_one_array_as_json() {
+        let mut out = Vec::new();
+        Screen::plain(&mut out, Format::Json, 80).documents(&[1, 2]).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "[\n  1,\n  2\n]\n");
+    }
+
+    #[test]
+    fn paints_nothing_without_colours() {
+        let mut out = Vec::new();
+        let screen = Screen::plain(&mut out, Format::Table, 80);
+        assert_eq!(screen.paint(Tone::Bad, "deny"), "deny");
+    }
+}

@@ -1,0 +1,110 @@
+//! What was typed. What it means is said by the files of the commands, which turn their arguments into requests.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::command::{
+    agents, completions, enroll, events, explain, kernel, man, policy, query, release, run, selftest, spec,
+    summary,
+};
+use crate::exit::EXIT_CODES;
+use crate::screen::{ColorChoice, Format};
+
+/// Governs AI agents on this host: what they may do, what they did, and why something was blocked.
+#[derive(Debug, Parser)]
+#[command(name = "agentctl", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Typed {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command knows.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Form of results
+    #[arg(short, long, global = true, value_enum, value_name = "FORM", default_value = "table")]
+    pub(crate) output: Format,
+    /// Socket of agentd
+    #[arg(
+        long,
+        global = true,
+        env = "AGENTGUARD_SOCKET",
+        hide_env_values = true,
+        value_name = "PATH",
+        default_value = agentguard_api::DEFAULT_SOCKET
+    )]
+    pub(crate) socket: PathBuf,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// How agentd is, what it cannot do here, and proof that the kernel denies
+    Status,
+    /// What this kernel can and cannot do, and what to change; needs neither agentd nor root
+    Doctor,
+    /// Run a command under a spec
+    Run(run::Arguments),
+    /// Put a unit, a cgroup or a process under a spec
+    Enroll(enroll::Arguments),
+    /// Free an agent's processes
+    Release(release::Arguments),
+    /// List the agents
+    Agents(agents::Arguments),
+    /// What was recorded, and what is recorded now
+    Events(events::Arguments),
+    /// What one agent did: what it was allowed, what was blocked, and why
+    Summary(summary::Arguments),
+    /// Read-only SQL over what was recorded
+    Query(query::Arguments),
+    /// The story of one denial: who, what, which rule, where it is written, how to allow it
+    Explain(explain::Arguments),
+    /// Check, test, compare and change the policy
+    #[command(subcommand)]
+    Policy(policy::Typed),
+    /// Check a spec
+    #[command(subcommand)]
+    Spec(spec::Typed),
+    /// Prove on this host that agentd blocks what it should
+    Selftest(selftest::Arguments),
+    /// What of agentd is in the kernel now
+    Kernel(kernel::Arguments),
+    /// Print completions for a shell
+    Completions(completions::Arguments),
+    /// Write the man pages
+    Man(man::Arguments),
+    /// Print the reference of this command line as Markdown
+    #[command(hide = true)]
+    ReferenceCli,
+    /// The waiting half of `run`
+    #[command(name = run::COMMAND, hide = true)]
+    ExecWhenTold(run::WhenTold),
+}
+
+/// The definition of the command line, for help, man pages, completions and the reference.
+pub fn command() -> clap::Command {
+    Typed::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_options_of_every_command_may_stand_behind_it() {
+        let typed =
+            Typed::try_parse_from(["agentctl", "status", "-o", "json", "--socket", "/tmp/s"]).unwrap();
+        assert_eq!((typed.global.output, typed.global.socket), (Format::Json, PathBuf::from("/tmp/s")));
+    }
+}
