@@ -20,6 +20,9 @@ const CLOCK_INTERVAL: NonZeroU32 = match NonZeroU32::new(256) {
     None => NonZeroU32::MIN,
 };
 
+/// Characters of one message of the engine; it may quote whole values.
+const MAX_MESSAGE_CHARS: usize = 300;
+
 /// Name ending of files that hold tests.
 pub(crate) const TEST_SUFFIX: &str = "_test.rego";
 
@@ -92,7 +95,9 @@ pub(crate) fn located(files: &PolicyFiles, text: &str, file: &str, line: u32) ->
         .find_map(|row| row.trim_start().strip_prefix("error: "))
         .or_else(|| text.lines().map(str::trim).find(|row| !row.is_empty()))
         .unwrap_or("cannot be evaluated");
-    let message = message.trim().trim_end_matches('.');
+    // Behind an unsafe variable regorus prints all its scopes.
+    let message = message.split(" (path [").next().unwrap_or(message).trim().trim_end_matches('.');
+    let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
     match place {
         Some((file, line)) => PolicyError::new(files.shown(file), line, message),
         None => PolicyError::new(files.shown(file), line, message),

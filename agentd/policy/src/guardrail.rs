@@ -6,6 +6,7 @@
 use agentguard_core::address::parse_ports;
 use agentguard_core::capability;
 use agentguard_core::operation::{AddressOp, ClassOp, PathOp};
+use agentguard_core::pattern::Pattern;
 use agentguard_core::rule::{Network, Ports, Protocol, Rule, Scope, Source};
 use agentguard_core::verdict::{Layer, Severity, Verdict};
 use serde::Deserialize;
@@ -222,12 +223,7 @@ fn command(glob: &str) -> Result<Scope, String> {
 }
 
 fn check_pattern(pattern: &str) -> Result<(), String> {
-    let starts_well = ["/", "**", "@", "argv:"].iter().any(|start| pattern.starts_with(start));
-    if starts_well {
-        Ok(())
-    } else {
-        Err(format!("`{pattern}` never matches; a path starts with /, ** or @"))
-    }
+    Pattern::parse(pattern).map(drop).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -280,7 +276,7 @@ mod tests {
             (json!({"path": "/x", "class": "kernel", "ops": ["read"]}), "exactly one of"),
             (json!({"path": "/x", "ops": ["reed"]}), "`reed` is no operation on a path"),
             (json!({"path": "/x", "ops": ["command"]}), "`command` is no operation on a path"),
-            (json!({"path": "x", "ops": ["read"]}), "never matches"),
+            (json!({"path": "x", "ops": ["read"]}), "begin it with"),
             (json!({"paths": [], "ops": ["read"]}), "speaks about 0 objects"),
             (json!({"path": "/x", "ops": ["read"], "ports": [1]}), "go with an address"),
             (json!({"address": "10.0.0.1/8", "ops": ["connect"]}), "bits set after its prefix"),

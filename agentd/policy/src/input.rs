@@ -218,15 +218,23 @@ pub(crate) mod sample {
         }
     }
 
-    /// A request with every field.
-    pub(crate) fn request() -> RequestFacts {
+    /// Requests that between them have every field: rules over a command take other ways for a shell.
+    pub(crate) fn requests() -> [RequestFacts; 2] {
+        let script = ["bash", "-c", "true && sudo -n true | cat"];
+        [
+            request(&["true", "--help", "/srv/work"], "read"),
+            RequestFacts { path: Some("/usr/bin/bash".to_owned()), ..request(&script, "command") },
+        ]
+    }
+
+    fn request(argv: &[&str], operation: &str) -> RequestFacts {
         RequestFacts {
             call: "open".to_owned(),
-            operation: "read".to_owned(),
-            object: "/srv/work/file".to_owned(),
+            operation: operation.to_owned(),
+            object: argv.join(" "),
             path: Some("/srv/work/file".to_owned()),
             other: Some("/srv/work/other".to_owned()),
-            argv: Some(vec!["true".to_owned()]),
+            argv: Some(argv.iter().map(|word| (*word).to_owned()).collect()),
             cwd: Some("/srv/work".to_owned()),
             address: Some(Ipv4Addr::new(192, 0, 2, 1).into()),
             port: Some(443),

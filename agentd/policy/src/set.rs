@@ -214,8 +214,10 @@ impl PolicySet {
 
     fn check_references(&self) -> Result<(), PolicyErrors> {
         let data = engine::data(&self.files)?;
-        let Some(input) = sample::inputs().next() else { return Ok(()) };
-        let input = json!({"agent": input.agent, "host": input.host, "request": sample::request()});
+        let (Some(input), [request, ..]) = (sample::inputs().next(), sample::requests()) else {
+            return Ok(());
+        };
+        let input = json!({"agent": input.agent, "host": input.host, "request": request});
         let input = free_variables(input);
         let mut errors = Vec::new();
         for (file, outline) in self.packs.values().flat_map(|pack| &pack.outlines) {
@@ -241,11 +243,12 @@ impl PolicySet {
     }
 
     fn check_samples(self) -> Result<Self, PolicyErrors> {
-        let request = sample::request();
+        let requests = sample::requests();
         let mut errors: Vec<PolicyError> = Vec::new();
         for input in sample::inputs() {
-            let results = [self.guardrails(&input).map(|_| ()), self.findings(&input, &request).map(|_| ())];
-            for error in results.into_iter().filter_map(Result::err).flat_map(|errors| errors.0) {
+            let findings = requests.iter().map(|request| self.findings(&input, request).map(drop));
+            let results = findings.chain([self.guardrails(&input).map(drop)]);
+            for error in results.filter_map(Result::err).flat_map(|errors| errors.0) {
                 if !errors.contains(&error) {
                     errors.push(error);
                 }
