@@ -9,12 +9,6 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-extern int LINUX_KERNEL_VERSION __kconfig;
-
-#ifndef KERNEL_VERSION
-#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + ((c) > 255 ? 255 : (c)))
-#endif
-
 /* ctime: a plain field until 6.5, renamed in 6.6 (13bc24457850), split in two in 6.11 (3aa63a569c64). */
 static __always_inline void inode_changed(struct inode *inode, __s64 *sec, __u32 *nsec)
 {
@@ -42,5 +36,12 @@ static __always_inline __u64 capabilities(const void *set)
 	bpf_probe_read_kernel(&value, sizeof(value), set);
 	return value;
 }
+
+/* The hook mmap_file is told the requested and the final protection, security_mmap_file() only the requested
+ * one. Set by agentd before the load: 1 if the programs are attached to security_*() functions. */
+extern const volatile __u32 on_security_functions;
+
+#define mmap_protection(ctx) ((unsigned long)(on_security_functions ? (ctx)[1] : (ctx)[2]))
+#define mmap_flags(ctx) ((unsigned long)(on_security_functions ? (ctx)[2] : (ctx)[3]))
 
 #endif

@@ -10,7 +10,7 @@
 #define BYTES_PER_STEP 32
 #define MAX_STEPS (MAX_PATH / BYTES_PER_STEP + 1)
 
-struct match {
+struct text_walk {
 	struct path_buffer *text;
 	__u32 position;
 	__u32 end;
@@ -20,11 +20,11 @@ struct match {
 	__u32 comb;
 };
 
-static long match_bytes(__u32 index, struct match *match)
+static long match_bytes(__u32 index, struct text_walk *walk)
 {
-	struct path_buffer *text = match->text;
-	__u32 position = match->position, end = match->end, state = match->state;
-	__u32 states = match->states, comb = match->comb, classes = match->classes;
+	struct path_buffer *text = walk->text;
+	__u32 position = walk->position, end = walk->end, state = walk->state;
+	__u32 states = walk->states, comb = walk->comb, classes = walk->classes;
 	__u32 zero = 0;
 	struct rules *arena = bpf_map_lookup_elem(&rules, &zero);
 
@@ -44,29 +44,29 @@ static long match_bytes(__u32 index, struct match *match)
 			state = arena->word[(row + 1) & (RULE_WORDS - 1)];
 		position++;
 	}
-	match->position = position;
-	match->state = state;
+	walk->position = position;
+	walk->state = state;
 	return position >= end;
 }
 
 __noinline __u32 walk_rules(__u32 slot, struct path_buffer *text)
 {
 	struct agent *agent = bpf_map_lookup_elem(&agents, &slot);
-	struct match match = {};
+	struct text_walk walk = {};
 	__u32 base;
 
 	if (!agent || !text || agent->rules == 0)
 		return 0;
 	base = agent->rules;
-	match.text = text;
-	match.position = text->begin;
-	match.end = text->end > MAX_PATH ? MAX_PATH : text->end;
-	match.state = rule_word(base);
-	match.states = base + rule_word(base + 1);
-	match.comb = base + rule_word(base + 2);
-	match.classes = base + 4;
-	bpf_loop(MAX_STEPS, match_bytes, &match, 0);
-	return base + rule_word(base + 3) + 2 * NR_PATH_OPS * rule_word(match.states + 3 * match.state + 2);
+	walk.text = text;
+	walk.position = text->begin;
+	walk.end = text->end > MAX_PATH ? MAX_PATH : text->end;
+	walk.state = rule_word(base);
+	walk.states = base + rule_word(base + 1);
+	walk.comb = base + rule_word(base + 2);
+	walk.classes = base + 4;
+	bpf_loop(MAX_STEPS, match_bytes, &walk, 0);
+	return base + rule_word(base + 3) + 2 * NR_PATH_OPS * rule_word(walk.states + 3 * walk.state + 2);
 }
 
 struct scan {

@@ -8,6 +8,7 @@
 #include "record.h"
 
 const volatile __u32 can_block = 1;
+const volatile __u32 on_security_functions = 0;
 
 static __u64 last_open_id;
 

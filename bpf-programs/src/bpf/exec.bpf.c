@@ -72,9 +72,9 @@ int BPF_PROG(on_bprm_creds, struct linux_binprm *bprm)
 }
 
 SEC("lsm/mmap_file")
-int BPF_PROG(on_executable_mmap, struct file *file, unsigned long requested, unsigned long prot)
+int BPF_PROG(on_executable_mmap, struct file *file)
 {
-	if (!(prot & PROT_EXEC) || !governed())
+	if (!(mmap_protection(ctx) & PROT_EXEC) || !governed())
 		return 0;
 	if (!file)
 		return enforce_anonymous(CALL_MMAP);

@@ -286,12 +286,12 @@ int BPF_PROG(on_file_receive, struct file *file)
 
 /* A shared writable mapping of a file that was not opened under the rules, else it was decided at its open. */
 SEC("lsm/mmap_file")
-int BPF_PROG(on_shared_mmap, struct file *file, unsigned long requested, unsigned long prot, unsigned long flags)
+int BPF_PROG(on_shared_mmap, struct file *file)
 {
 	struct path_request request = { .call = CALL_MMAP, .op = PATH_WRITE, .also = NO_OP };
 	__u64 key = (__u64)file;
 
-	if (!file || !(prot & PROT_WRITE) || !(flags & MAP_SHARED) || !governed())
+	if (!file || !(mmap_protection(ctx) & PROT_WRITE) || !(mmap_flags(ctx) & MAP_SHARED) || !governed())
 		return 0;
 	if (!(BPF_CORE_READ(file, f_mode) & FMODE_WRITE))
 		return 0; /* the kernel itself refuses */

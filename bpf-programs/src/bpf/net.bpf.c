@@ -44,25 +44,19 @@ int BPF_PROG(on_socket_create, int family, int type, int protocol, int kernel)
 	return enforce_class(&request) ? -EPERM : 0;
 }
 
-/* So that packets of this socket are known where no task is current. */
-static __always_inline void own_socket(struct sock *sk)
-{
-	struct label *label = label_of(bpf_get_current_task_btf());
-	struct label copy;
-
-	if (!sk || !label)
-		return;
-	copy = *label;
-	if (!bpf_sk_storage_get(&socket_label, sk, &copy, BPF_LOCAL_STORAGE_GET_F_CREATE))
-		count(COUNT_NO_MEMORY);
-}
-
+/* So that packets of this socket are known where no task is current. Accepted sockets inherit it. */
 SEC("lsm/socket_post_create")
 int BPF_PROG(after_socket_create, struct socket *sock, int family, int type, int protocol, int kernel)
 {
-	if (kernel || !S_INET(family) || !governed())
+	struct label *label = label_of(bpf_get_current_task_btf());
+	struct sock *sk = sock->sk;
+	struct label copy;
+
+	if (kernel || !sk || !S_INET(family) || !label || !agent_of(label))
 		return 0;
-	own_socket(sock->sk);
+	copy = *label;
+	if (!bpf_sk_storage_get(&socket_label, sk, &copy, BPF_LOCAL_STORAGE_GET_F_CREATE))
+		count(COUNT_NO_MEMORY);
 	return 0;
 }
 
@@ -98,7 +92,6 @@ int BPF_PROG(on_connect, struct socket *sock, struct sockaddr *address, int len)
 	any_is_loopback(request.address);
 	request.protocol = protocol_of(sock);
 	read_local(sock, &request);
-	own_socket(sock->sk);
 	return enforce_address(&request) ? -EPERM : 0;
 }
 
@@ -141,7 +134,6 @@ int BPF_PROG(on_sendmsg, struct socket *sock, struct msghdr *message, int size)
 	request.size = size;
 	request.flags = known_peer(&request) ? QUIET : 0;
 	read_local(sock, &request);
-	own_socket(sock->sk);
 	return enforce_address(&request) ? -EPERM : 0;
 }
 
@@ -210,7 +202,6 @@ int BPF_PROG(on_listen, struct socket *sock)
 {
 	if (!governed())
 		return 0;
-	own_socket(sock->sk);
 	return enforce_listen(sock, CALL_LISTEN);
 }
 
