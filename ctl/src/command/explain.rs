@@ -70,6 +70,10 @@ fn show(screen: &mut Screen<'_>, explanation: &Explanation) -> io::Result<()> {
     if let Some(source) = &decision.source {
         indented(screen, &source_words(source))?;
     }
+    for finding in &record.findings {
+        let severity = describe::severity(finding.severity);
+        section(screen, "Found", &format!("{} {severity}: {}", finding.id, printable(&finding.reason)))?;
+    }
     layers(screen, &explanation.layers)?;
     remedy(screen, &explanation.remedy)
 }

@@ -100,6 +100,9 @@ struct Link {
 pub(crate) fn run(arguments: &Arguments, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
     let contents = if arguments.all { everything()? } else { pinned()? };
     match screen.format() {
+        Format::Table if contents.is_empty() && arguments.all => {
+            screen.line("no BPF program, map or link is in the kernel")?
+        }
         Format::Table => show(screen, &contents)?,
         Format::Json | Format::Ndjson => screen.document(&contents)?,
     }

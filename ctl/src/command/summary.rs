@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use agentguard_api::report::EventLine;
 use agentguard_api::v1::{EventFilter, EventsRequest};
 use agentguard_core::record::{Object, Record};
-use agentguard_core::verdict::Verdict;
+use agentguard_core::verdict::{Severity, Verdict};
 use clap::Args;
 use serde::Serialize;
 
@@ -75,6 +75,8 @@ struct Summary {
     allowed: BTreeMap<&'static str, BTreeMap<String, u64>>,
     /// By rule, or by the reason where no rule decided.
     stopped: BTreeMap<String, Stopped>,
+    /// What policy found worth a second look, although it did not decide.
+    findings: BTreeMap<String, Found>,
     read_bytes: u64,
     written_bytes: u64,
     sent_bytes: u64,
@@ -94,7 +96,7 @@ struct Stopped {
     #[serde(skip_serializing_if = "String::is_empty")]
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    severity: Option<&'static str>,
+    severity: Option<Severity>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
     /// Of the last one, for `explain`.
@@ -102,9 +104,25 @@ struct Stopped {
     incident: Option<String>,
 }
 
+/// What one rule found.
+#[derive(Debug, Serialize)]
+struct Found {
+    count: u64,
+    severity: Severity,
+    reason: String,
+    /// The last one.
+    object: String,
+}
+
 impl Summary {
     fn add(&mut self, record: &Record) {
         self.records += 1;
+        for finding in &record.findings {
+            let count = self.findings.get(&finding.id).map_or(0, |found| found.count) + 1;
+            let object = format!("{}: {}", record.call, describe::object(&record.object));
+            let found = Found { count, severity: finding.severity, reason: finding.reason.clone(), object };
+            self.findings.insert(finding.id.clone(), found);
+        }
         match &record.object {
             Object::FileIo { read_bytes, written_bytes, .. } => {
                 self.read_bytes = self.read_bytes.saturating_add(*read_bytes);
@@ -155,7 +173,7 @@ impl Summary {
             }
         }
         entry.message.clone_from(&decision.message);
-        entry.severity = decision.severity.map(describe::severity);
+        entry.severity = decision.severity;
         entry.source = decision.source.as_ref().map(super::explain::source_words);
         entry.incident = record.incident.as_ref().map(ToString::to_string);
     }
@@ -199,13 +217,32 @@ fn show(screen: &mut Screen<'_>, summary: &Summary) -> io::Result<()> {
         bytes(summary.received_bytes)
     ))?;
 
+    show_findings(screen, &summary.findings)?;
+
     if summary.stopped.is_empty() {
         screen.line("")?;
         return screen.line("Nothing was blocked.");
     }
     section(screen, "Blocked")?;
-    for (rule, stopped) in &summary.stopped {
-        show_stopped(screen, rule, stopped)?;
+    // The worst first: by severity, then by count.
+    let mut stopped: Vec<_> = summary.stopped.iter().collect();
+    stopped.sort_by_key(|(_, stopped)| {
+        std::cmp::Reverse((stopped.severity, stopped.blocked + stopped.observed))
+    });
+    stopped.into_iter().try_for_each(|(rule, stopped)| show_stopped(screen, rule, stopped))
+}
+
+fn show_findings(screen: &mut Screen<'_>, findings: &BTreeMap<String, Found>) -> io::Result<()> {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    section(screen, "Worth a look")?;
+    for (rule, found) in findings {
+        let count = screen.paint(Tone::Warn, &format!("{:>5}", found.count));
+        let severity = describe::severity(found.severity);
+        screen.line(format!("{count}  {}  {severity}", screen.paint(Tone::Strong, rule)))?;
+        screen.line(format!("       why    {}", crate::screen::printable(&found.reason)))?;
+        screen.line(format!("       what   {}", found.object))?;
     }
     Ok(())
 }
@@ -221,7 +258,8 @@ fn show_stopped(screen: &mut Screen<'_>, rule: &str, stopped: &Stopped) -> io::R
     } else {
         screen.paint(Tone::Warn, &format!("{:>5}", format!("({})", stopped.observed)))
     };
-    let severity = stopped.severity.map(|severity| format!("  {severity}")).unwrap_or_default();
+    let severity =
+        stopped.severity.map(|severity| format!("  {}", describe::severity(severity))).unwrap_or_default();
     screen.line(format!("{count}  {}{severity}", screen.paint(Tone::Strong, rule)))?;
     if !stopped.message.is_empty() {
         screen.line(format!("       why    {}", crate::screen::printable(&stopped.message)))?;
@@ -243,6 +281,8 @@ fn show_stopped(screen: &mut Screen<'_>, rule: &str, stopped: &Stopped) -> io::R
 
 #[cfg(test)]
 mod tests {
+    use agentguard_core::record::Finding;
+
     use super::*;
     use crate::describe::samples;
 
@@ -260,10 +300,17 @@ mod tests {
 
     #[test]
     fn says_what_was_allowed_and_what_was_blocked_and_why() {
+        let mut push = samples::exec(3);
+        push.findings.push(Finding {
+            id: "process.force_push".to_owned(),
+            severity: Severity::High,
+            reason: "history that others have is rewritten".to_owned(),
+            source: None,
+        });
         let records = [
             samples::allowed_open(1),
             samples::allowed_open(2),
-            samples::exec(3),
+            push,
             samples::file_io(4),
             samples::denied_open(5),
             samples::denied_open(6),

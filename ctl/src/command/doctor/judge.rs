@@ -52,6 +52,18 @@ impl Backend {
     }
 }
 
+/// Whether everything that a spec says could be enforced here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Enforcement {
+    /// Tried: yes.
+    Possible,
+    /// Nothing speaks against it, but it was not tried.
+    Unproven,
+    /// No.
+    NotPossible,
+}
+
 /// How a finding stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,7 +107,7 @@ impl Finding {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Report {
     pub(super) backend: Backend,
-    pub(super) full_enforcement: bool,
+    pub(super) full_enforcement: Enforcement,
     pub(super) not_enforceable: Vec<String>,
     pub(super) findings: Vec<Finding>,
     pub(super) facts: Facts,
@@ -122,7 +134,7 @@ pub(super) fn judge(facts: Facts) -> Report {
         unprivileged(&facts),
         init(&facts),
     ];
-    let full_enforcement = matches!(backend, Backend::Lsm | Backend::FmodRet);
+    let full_enforcement = enforcement(backend, &facts);
     Report { backend, full_enforcement, not_enforceable: not_enforceable(backend, &facts), findings, facts }
 }
 
@@ -145,6 +157,15 @@ fn backend(facts: &Facts) -> Backend {
         return Backend::FmodRet;
     }
     Backend::Tracing
+}
+
+fn enforcement(backend: Backend, facts: &Facts) -> Enforcement {
+    let proof = match backend {
+        Backend::Lsm => &facts.probes.lsm,
+        Backend::FmodRet => &facts.probes.trampoline,
+        Backend::Tracing | Backend::None => return Enforcement::NotPossible,
+    };
+    if proof.works() { Enforcement::Possible } else { Enforcement::Unproven }
 }
 
 /// What was tried counts; where nothing was tried, what the build says.

@@ -11,7 +11,7 @@ mod tests;
 use std::path::Path;
 
 use facts::Facts;
-use judge::{Report, State, judge};
+use judge::{Enforcement, Finding, Report, State, judge};
 use probe::Probes;
 
 use crate::exit::{Failure, Outcome};
@@ -27,7 +27,7 @@ pub(crate) fn run(screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
         Format::Table => show(screen, &report)?,
         Format::Json | Format::Ndjson => screen.document(&report)?,
     }
-    Ok(Outcome::of(report.full_enforcement))
+    Ok(Outcome::of(report.full_enforcement == Enforcement::Possible))
 }
 
 fn show(screen: &mut Screen<'_>, report: &Report) -> std::io::Result<()> {
@@ -42,22 +42,14 @@ fn show(screen: &mut Screen<'_>, report: &Report) -> std::io::Result<()> {
     }
     screen.table(&table)?;
 
-    let changes: Vec<_> =
-        report.findings.iter().filter_map(|finding| Some((finding, finding.change.as_ref()?))).collect();
-    if !changes.is_empty() {
-        screen.line("")?;
-        screen.line(screen.paint(Tone::Strong, "What to change"))?;
-        for (finding, change) in changes {
-            screen.line(format!("  {}: {change}", finding.check))?;
-        }
-    }
+    changes(screen, &report.findings)?;
 
     screen.line("")?;
     screen.line(format!("back end          {}", report.backend.words()))?;
-    let (tone, words) = match (report.full_enforcement, report.facts.root) {
-        (true, true) => (Tone::Good, "possible"),
-        (true, false) => (Tone::Good, "possible, as far as can be told without root"),
-        (false, _) => (Tone::Bad, "not possible"),
+    let (tone, words) = match report.full_enforcement {
+        Enforcement::Possible => (Tone::Good, "possible"),
+        Enforcement::Unproven => (Tone::Warn, "not proven: only root may try it"),
+        Enforcement::NotPossible => (Tone::Bad, "not possible"),
     };
     screen.line(format!("full enforcement  {}", screen.paint(tone, words)))?;
     for (number, what) in report.not_enforceable.iter().enumerate() {
@@ -65,6 +57,24 @@ fn show(screen: &mut Screen<'_>, report: &Report) -> std::io::Result<()> {
         screen.line(format!("{label:<18}{what}"))?;
     }
     Ok(())
+}
+
+/// What to change, each piece of advice once.
+fn changes(screen: &mut Screen<'_>, findings: &[Finding]) -> std::io::Result<()> {
+    let mut changes: Vec<(&str, Vec<&str>)> = Vec::new();
+    for finding in findings {
+        let Some(change) = &finding.change else { continue };
+        match changes.iter_mut().find(|(known, _)| known == change) {
+            Some((_, checks)) => checks.push(finding.check),
+            None => changes.push((change, vec![finding.check])),
+        }
+    }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    screen.line("")?;
+    screen.line(screen.paint(Tone::Strong, "What to change"))?;
+    changes.iter().try_for_each(|(change, checks)| screen.line(format!("  {}: {change}", checks.join(", "))))
 }
 
 const fn state(state: State) -> (&'static str, Tone) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::facts::{Cgroups, Facts, Kernel, Lsm};
-use super::judge::{Backend, Report, State, judge};
+use super::judge::{Backend, Enforcement, Report, State, judge};
 use super::probe::{Probe, Probes};
 use super::show;
 use crate::screen::{Format, Screen};
@@ -58,7 +58,8 @@ fn state(report: &Report, check: &str) -> State {
 fn a_debian_with_bpf_in_lsm_enforces_everything() {
     let report = judge(good());
     assert_eq!(report.backend, Backend::Lsm);
-    assert!(report.full_enforcement && report.not_enforceable.is_empty());
+    assert_eq!(report.full_enforcement, Enforcement::Possible);
+    assert!(report.not_enforceable.is_empty());
     insta::assert_snapshot!(text(&report));
 }
 
@@ -67,7 +68,7 @@ fn a_stock_ubuntu_takes_fmod_ret_and_is_told_the_boot_line() {
     let lsm = Lsm::Active(list("lockdown,capability,landlock,yama,apparmor"));
     let report = judge(Facts { lsm, distribution: list("ubuntu,debian"), ..good() });
     assert_eq!(report.backend, Backend::FmodRet);
-    assert!(report.full_enforcement);
+    assert_eq!(report.full_enforcement, Enforcement::Possible);
     insta::assert_snapshot!(text(&report));
 }
 
@@ -81,7 +82,7 @@ fn a_kernel_that_refuses_lsm_and_fentry_can_only_trace() {
     facts.systemd = false;
     let report = judge(facts);
     assert_eq!(report.backend, Backend::Tracing);
-    assert!(!report.full_enforcement);
+    assert_eq!(report.full_enforcement, Enforcement::NotPossible);
     insta::assert_snapshot!(text(&report));
 }
 
@@ -96,14 +97,15 @@ fn an_old_kernel_gets_nothing() {
 #[test]
 fn before_6_2_recursion_is_a_warning() {
     let report = judge(Facts { kernel: Kernel::parse("6.1.0-18-amd64"), ..good() });
-    assert!(report.full_enforcement);
+    assert_eq!(report.full_enforcement, Enforcement::Possible);
     assert_eq!(state(&report, "kernel"), State::Warn);
 }
 
 #[test]
-fn without_root_the_build_and_the_lists_decide() {
+fn without_root_nothing_is_proven() {
     let report = judge(Facts { root: false, probes: Probes::untried("only root may"), ..good() });
     assert_eq!(report.backend, Backend::Lsm);
+    assert_eq!(report.full_enforcement, Enforcement::Unproven);
     assert_eq!(state(&report, "LSM programs"), State::Unknown);
 }
 
