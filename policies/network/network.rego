@@ -144,7 +144,7 @@ guardrails contains {
 shell_granted if {
 	input.agent.tier <= 3
 	some grant in input.agent.spec.network.connect
-	some port in grant.ports
+	some [port, port] in grant.ports
 	port in network.shell_ports
 }
 

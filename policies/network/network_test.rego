@@ -89,7 +89,9 @@ test_control_ports_are_denied_everywhere if {
 
 test_remote_shells_take_a_spec_that_names_the_port if {
 	guardrail("remote_shell").severity == "HIGH" with input as as_agent({})
-	granted := {"network": {"connect": [{"to": "git.example.com", "ports": [22]}]}}
+	granted := {"network": {"connect": [{"to": "git.example.com", "ports": [[22, 22]]}]}}
+	wide := {"network": {"connect": [{"to": "git.example.com", "ports": [[1, 65535]]}]}}
+	guardrail("remote_shell") with input as as_agent({"spec": wide})
 	not guardrail("remote_shell") with input as as_agent({"spec": granted})
 	guardrail("remote_shell") with input as as_agent({"spec": granted, "tier": 4})
 }
