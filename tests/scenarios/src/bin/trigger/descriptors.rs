@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use nix::libc;
@@ -26,6 +26,9 @@ pub(crate) enum Command {
         /// Or connect a TCP socket to this address.
         #[arg(long)]
         connect: Option<SocketAddr>,
+        /// Written once it listens.
+        #[arg(long)]
+        ready: Option<PathBuf>,
     },
     /// Connects to such a socket and uses what it gets.
     RecvFd {
@@ -63,13 +66,13 @@ pub(crate) enum Then {
 
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
-        Command::SendFd { socket, file, flags, connect } => {
+        Command::SendFd { socket, file, flags, connect, ready } => {
             let descriptor = match (file, connect) {
                 (Some(file), _) => raw::openat(None, &file, flags, 0o600).step("openat")?,
                 (None, Some(peer)) => connected(peer)?,
                 (None, None) => return Ok(()),
             };
-            serve(&socket, &descriptor)
+            serve(&socket, &descriptor, ready.as_deref())
         }
         Command::RecvFd { socket, then } => {
             let connection = raw::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0).step("socket")?;
@@ -94,11 +97,14 @@ fn connected(peer: SocketAddr) -> Outcome<OwnedFd> {
     Ok(socket)
 }
 
-fn serve(path: &std::path::Path, descriptor: &OwnedFd) -> Outcome {
+fn serve(path: &Path, descriptor: &OwnedFd, ready: Option<&Path>) -> Outcome {
     let socket = raw::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0).step("socket")?;
     raw::bind(socket.as_fd(), &Address::unix(path.as_os_str())).step("bind")?;
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).step("chmod")?;
     raw::listen(socket.as_fd()).step("listen")?;
+    if let Some(ready) = ready {
+        std::fs::write(ready, "listening\n").step("write ready file")?;
+    }
     loop {
         let connection = raw::accept(socket.as_fd()).step("accept")?;
         // A peer that went away is its own business.

@@ -15,6 +15,7 @@ mod flood;
 mod identity;
 mod local;
 mod memory;
+mod mounts;
 mod network;
 mod options;
 mod outcome;
@@ -53,6 +54,8 @@ enum Command {
     #[command(flatten)]
     Processes(processes::Command),
     #[command(flatten)]
+    Mounts(mounts::Command),
+    #[command(flatten)]
     Network(network::Command),
     #[command(flatten)]
     Sockets(sockets::Command),
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::Exec(command) => exec::run(command),
         Command::Identity(command) => identity::run(command),
         Command::Processes(command) => processes::run(command),
+        Command::Mounts(command) => mounts::run(command),
         Command::Network(command) => network::run(command),
         Command::Sockets(command) => sockets::run(command),
         Command::Local(command) => local::run(command),

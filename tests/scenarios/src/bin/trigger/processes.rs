@@ -48,6 +48,9 @@ pub(crate) enum Command {
         /// The process id is written here.
         #[arg(long)]
         pid_file: PathBuf,
+        /// Written last.
+        #[arg(long)]
+        ready: Option<PathBuf>,
         /// A file that it keeps open, as descriptor 3.
         #[arg(long)]
         hold: Option<PathBuf>,
@@ -76,7 +79,7 @@ pub(crate) fn run(command: Command) -> Outcome {
             raw::signal_pidfd(process.as_fd(), signal).step("pidfd_send_signal")
         }
         Command::Renice { pid } => raw::renice(pid).step("setpriority"),
-        Command::Victim { pid_file, hold, seconds } => victim(&pid_file, hold, seconds),
+        Command::Victim { pid_file, ready, hold, seconds } => victim(&pid_file, ready, hold, seconds),
     }
 }
 
@@ -101,10 +104,18 @@ fn vm_touch(pid: i32, address: Option<&str>, write: bool) -> Outcome {
     raw::touch_memory(pid, address, write).step("process_vm").map(drop)
 }
 
-fn victim(pid_file: &std::path::Path, hold: Option<PathBuf>, seconds: u64) -> Outcome {
+fn victim(
+    pid_file: &std::path::Path,
+    ready: Option<PathBuf>,
+    hold: Option<PathBuf>,
+    seconds: u64,
+) -> Outcome {
     let held =
         hold.map(|path| raw::openat(None, &path, libc::O_RDONLY, 0).step("openat hold")).transpose()?;
     std::fs::write(pid_file, format!("{}\n", std::process::id())).step("write pid file")?;
+    if let Some(ready) = ready {
+        std::fs::write(ready, "running\n").step("write ready file")?;
+    }
     std::thread::sleep(std::time::Duration::from_secs(seconds));
     drop(held);
     Ok(())

@@ -57,6 +57,18 @@ pub(crate) fn open_tree(path: &Path, flags: u32) -> Result<OwnedFd, Errno> {
     own(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })
 }
 
+/// move_mount of what one descriptor names to what another does.
+pub(crate) fn move_mount(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    /// MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+    const EMPTY_PATHS: u32 = 0x44;
+    let empty = c"".as_ptr();
+    // SAFETY: both paths are C strings that live for ever.
+    let result = unsafe {
+        libc::syscall(libc::SYS_move_mount, from.as_raw_fd(), empty, to.as_raw_fd(), empty, EMPTY_PATHS)
+    };
+    Errno::result(result).map(drop)
+}
+
 /// A file handle, which names a file without a path.
 #[repr(C, align(8))]
 pub(crate) struct Handle {
