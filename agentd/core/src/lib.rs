@@ -15,10 +15,14 @@
 )]
 
 pub mod address;
+pub mod automaton;
 pub mod capability;
+pub mod decide;
 pub mod ids;
+mod lower;
 pub mod operation;
 pub mod pattern;
+mod precedence;
 pub mod record;
 pub mod rule;
 pub mod spec;
@@ -26,3 +30,5 @@ pub mod spec;
 mod suggest;
 pub mod tables;
 pub mod verdict;
+
+pub use lower::{LowerError, MAX_RANGES, MAX_RULES, MAX_WORDS, lower};

@@ -11,6 +11,8 @@ use crate::verdict::Answer;
 pub struct Tables {
     /// Walks paths, names, abstract sockets and command lines.
     pub automaton: Automaton,
+    /// How closely the automaton's answers name the rule.
+    pub attribution: Attribution,
     /// Longest prefix wins; there is always a `::/0` and a `0.0.0.0/0` entry for each operation.
     pub prefixes: Vec<Prefix>,
     /// Port ranges of the name grants, by rule index - 1; empty for rules that are no names.
@@ -21,6 +23,18 @@ pub struct Tables {
     pub capabilities: [Answer; 64],
     /// Executables that must have a hash: agentd turns each into an inode identity.
     pub pinned: Vec<Pinned>,
+}
+
+/// Whether an answer of the automaton names exactly the rule that matched. The verdict and layer are always right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attribution {
+    /// The rule that matched.
+    Exact,
+    /// For an allow by a pattern that ends in `**`: the first of the rules that are alike in layer, operations and
+    /// specificity. [`crate::decide::Evaluator`] tells which it was.
+    SharedAllows,
+    /// The same for every verdict.
+    Shared,
 }
 
 /// A comb-compressed DFA over bytes: from state `s` on byte `b`, with `e = comb[s.base + class[b]]`, the next
@@ -105,4 +119,32 @@ pub struct Pinned {
     pub sha256: String,
     /// What the kernel answers for the right file.
     pub answer: Answer,
+}
+
+/// Words of the arena for a header with its class table, a state, an edge, a row and a port range.
+const HEADER_WORDS: usize = 4 + 256;
+const STATE_WORDS: usize = 3;
+const EDGE_WORDS: usize = 2;
+const ROW_WORDS: usize = 2 * PathOp::ALL.len();
+const RANGE_WORDS: usize = 4;
+/// Words of one entry of the name table.
+const NAME_WORDS: usize = 2;
+
+impl Automaton {
+    /// 32-bit words that it takes in the kernel's arena.
+    pub fn words(&self) -> usize {
+        HEADER_WORDS
+            + self.states.len() * STATE_WORDS
+            + self.comb.len() * EDGE_WORDS
+            + self.rows.len() * ROW_WORDS
+    }
+}
+
+impl Tables {
+    /// 32-bit words that all of it takes in the kernel's arena, if no ranges are shared.
+    pub fn words(&self) -> usize {
+        let prefixes: usize = self.prefixes.iter().map(|prefix| prefix.ranges.len()).sum();
+        let names: usize = self.names.iter().map(Vec::len).sum();
+        self.automaton.words() + (prefixes + names) * RANGE_WORDS + (self.names.len() + 1) * NAME_WORDS
+    }
 }
