@@ -68,7 +68,6 @@ guardrails contains {
 	"ops": both,
 	"addresses": array.concat(anywhere, loopback),
 	"ports": network.control_ports,
-	"protocol": "tcp",
 	"verdict": "deny",
 	"severity": "CRITICAL",
 	"reason": "container runtime, kubelet and etcd ports: whoever may talk to them is root",
@@ -80,7 +79,6 @@ guardrails contains {
 	"ops": ["connect"],
 	"addresses": array.concat(loopback, own_addresses),
 	"ports": network.shell_ports,
-	"protocol": "tcp",
 	"verdict": "deny",
 	"severity": "CRITICAL",
 	"reason": "a login on this host starts a session outside of governance",
@@ -144,8 +142,9 @@ guardrails contains {
 shell_granted if {
 	input.agent.tier <= 3
 	some grant in input.agent.spec.network.connect
-	some [port, port] in grant.ports
-	port in network.shell_ports
+	some [low, high] in grant.ports
+	low == high
+	low in network.shell_ports
 }
 
 guardrails contains {

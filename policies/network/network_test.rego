@@ -83,7 +83,7 @@ test_suspicious_ports_are_denied_but_not_on_loopback if {
 
 test_control_ports_are_denied_everywhere if {
 	found := guardrail("control_planes") with input as as_agent({"tier": 1})
-	2375 in found.ports
+	"2375-2380" in found.ports
 	"127.0.0.0/8" in found.addresses
 }
 

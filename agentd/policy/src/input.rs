@@ -29,13 +29,13 @@ pub struct AgentFacts {
     pub tier: u8,
     /// `observe` or `enforce`.
     pub mode: String,
-    /// The spec as JSON, shaped as its TOML.
+    /// The spec as JSON, with its variables replaced (`ResolvedSpec::spec`); ports are `[low, high]`.
     pub spec: serde_json::Value,
     /// User that the agent runs as.
     pub uid: u32,
     /// Home directory of that user.
     pub home: String,
-    /// The spec's variables with their values.
+    /// The spec's variables with their values as given, not escaped.
     pub variables: BTreeMap<String, String>,
 }
 
