@@ -169,6 +169,11 @@ pub(crate) const fn severity(severity: Severity) -> &'static str {
     }
 }
 
+/// `1 error`, `2 errors`.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 /// `1.5 KiB`; whole bytes below.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];

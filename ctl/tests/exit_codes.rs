@@ -144,3 +144,40 @@ fn a_spec_that_agentd_refuses_runs_nothing() {
     assert_eq!((code, error.as_str()), (5, "agentctl: s.toml:3: unknown key `raed`\n"));
     assert!(!proof.exists());
 }
+
+#[test]
+fn an_explanation_offline_needs_no_agentd() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, pack) = (folder.path().join("s.toml"), folder.path().join("policy/a"));
+    std::fs::create_dir_all(&pack).unwrap();
+    std::fs::write(
+        &spec,
+        "[agent]\nname = \"coder\"\ndescription = \"x\"\nrole = \"ideation\"\ntier = 2\nmode = \"enforce\"\n\
+         [files]\ndefault = \"deny\"\nread = [\"/srv/**\"]\n",
+    )
+    .unwrap();
+    std::fs::write(
+        pack.join("a.rego"),
+        "package agentguard.a\nimport rego.v1\nguardrails contains g if {\n\tg := {\"id\": \"keys\", \"ops\": [\"read\"], \
+         \"path\": \"/srv/keys/**\", \"verdict\": \"deny\", \"severity\": \"HIGH\", \"reason\": \"keys stay\"}\n}\n",
+    )
+    .unwrap();
+    let explain = |object: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agentctl"));
+        command.args(["policy", "explain", "--spec"]).arg(&spec).arg("--policy").arg(pack.parent().unwrap());
+        output({
+            command.args(["read", object]);
+            command
+        })
+    };
+    let (code, out, error) = explain("/srv/keys/a");
+    assert_eq!((code, error.as_str()), (1, ""));
+    assert!(out.starts_with("coder: read /srv/keys/a: deny, by guardrail\n"), "{out}");
+    assert!(out.contains("a.keys HIGH: keys stay") && out.contains("a.rego:4"), "{out}");
+    assert!(out.contains("grant     allow  files.read[0]") && out.contains("s.toml:9"), "{out}");
+    assert_eq!(explain("/srv/app").0, 0);
+    let (code, out, _) = explain("/etc/passwd");
+    assert_eq!(code, 1);
+    assert!(out.contains("deny, by default"), "{out}");
+    assert_eq!(explain("relative").0, 2);
+}

@@ -41,10 +41,10 @@ fn check(arguments: &Check, screen: &mut Screen<'_>) -> Result<Outcome, Failure>
         Ok(spec) => spec,
         Err(error) => return wrong(&error, screen),
     };
-    if !arguments.variables.is_empty() {
-        if let Err(error) = offline::resolve(&text, &arguments.variables)? {
-            return wrong(&error, screen);
-        }
+    if !arguments.variables.is_empty()
+        && let Err(error) = offline::resolve(&text, &arguments.variables)?
+    {
+        return wrong(&error, screen);
     }
     let agent = &spec.agent;
     match screen.format() {
@@ -69,7 +69,7 @@ fn wrong(error: &SpecError, screen: &mut Screen<'_>) -> Result<Outcome, Failure>
     match screen.format() {
         Format::Table => {
             screen.line(error.to_string())?;
-            screen.line(format!("{} errors", error.problems.len()))?;
+            screen.line(crate::describe::count(error.problems.len(), "error"))?;
         }
         Format::Json | Format::Ndjson => {
             let errors: Vec<_> = error

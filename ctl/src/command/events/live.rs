@@ -135,19 +135,21 @@ impl View {
         };
         calls.sort_by_key(|(_, counts)| std::cmp::Reverse(weight(counts)));
         calls.truncate(CALLS_SHOWN);
+        // By name, so that lines do not jump about.
+        calls.sort_by_key(|(call, _)| *call);
         calls
     }
 }
 
+/// The rule comes before the object: a long path may be cut, the reason may not.
 fn denial(screen: &Screen<'_>, record: &Record, width: usize) -> String {
     let time = moment::of_day(record.time_ns);
-    let incident = record.incident.as_ref().map(|incident| format!(" {incident}")).unwrap_or_default();
     let words = format!(
-        "{:<16} {:<8} {}  {}{incident}",
+        "{:<12} {:<8} {:<26} {}",
         printable(&record.process.comm),
         record.call,
-        describe::object(&record.object),
         describe::rule(&record.decision),
+        describe::object(&record.object),
     );
     let room = width.saturating_sub(time.len() + 2);
     format!("{}  {}", screen.paint(Tone::Dim, &time), cut(&words, room))

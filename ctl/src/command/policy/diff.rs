@@ -1,7 +1,6 @@
 //! `policy diff`: what another policy would change in the rules. Against agentd for every agent that runs; between
 //! two directories for one spec, offline.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
@@ -9,6 +8,7 @@ use agentguard_api::report::{AgentDiff, PolicyDiff, RuleChange};
 use agentguard_core::ids::AgentName;
 use agentguard_core::rule::Rule;
 use agentguard_policy::PolicySet;
+use agentguard_policy::diff::{Guardrail, GuardrailChange, GuardrailDiff};
 use clap::Args;
 
 use crate::daemon::Daemon;
@@ -68,26 +68,27 @@ fn offline_diff(offline: &Offline, from: &PolicySet, to: &PolicySet) -> Result<P
     Ok(PolicyDiff {
         from: from.version().short().to_owned(),
         to: to.version().short().to_owned(),
-        agents: vec![compare(agent, before, after)],
+        agents: vec![by_rule(agent, agentguard_policy::diff::guardrails(&before, &after))],
     })
 }
 
-/// Rules of one name and object are the same rule; what else they say may have changed.
-fn compare(agent: AgentName, before: Vec<Rule>, after: Vec<Rule>) -> AgentDiff {
-    let key = |rule: &Rule| (rule.id.clone(), crate::describe::scope(&rule.scope));
-    let mut before: BTreeMap<_, _> = before.into_iter().map(|rule| (key(&rule), rule)).collect();
-    let mut added = Vec::new();
+/// The same in the words of agentd's own answer: rules instead of groups of rules. A rule before and a rule after
+/// that are about the same object are one change.
+fn by_rule(agent: AgentName, diff: GuardrailDiff) -> AgentDiff {
+    let rules =
+        |guardrails: Vec<Guardrail>| guardrails.into_iter().flat_map(|guardrail| guardrail.rules).collect();
+    let (mut added, mut removed): (Vec<Rule>, Vec<Rule>) = (rules(diff.added), rules(diff.removed));
     let mut changed = Vec::new();
-    for rule in after {
-        match before.remove(&key(&rule)) {
-            None => added.push(rule),
-            Some(from) if from.verdict != rule.verdict || from.severity != rule.severity => {
-                changed.push(RuleChange { from, to: rule });
+    for GuardrailChange { before, mut after, .. } in diff.changed {
+        for from in before {
+            match after.iter().position(|to| to.scope == from.scope) {
+                Some(position) => changed.push(RuleChange { from, to: after.remove(position) }),
+                None => removed.push(from),
             }
-            Some(_) => {}
         }
+        added.append(&mut after);
     }
-    AgentDiff { agent, added, removed: before.into_values().collect(), changed }
+    AgentDiff { agent, added, removed, changed }
 }
 
 fn show(screen: &mut Screen<'_>, diff: &PolicyDiff) -> io::Result<()> {

@@ -74,7 +74,7 @@ fn wrong(errors: &PolicyErrors, screen: &mut Screen<'_>) -> Result<Outcome, Fail
             for error in &errors.0 {
                 screen.line(error.to_string())?;
             }
-            screen.line(format!("{} errors", errors.0.len()))?;
+            screen.line(crate::describe::count(errors.0.len(), "error"))?;
         }
         Format::Json | Format::Ndjson => {
             let errors: Vec<_> = errors

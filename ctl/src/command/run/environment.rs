@@ -46,7 +46,7 @@ pub(super) fn of_command(
     keep_all: bool,
     named: &[OsString],
 ) -> Vec<(OsString, OsString)> {
-    let set = named.iter().filter_map(|named| assignment(named));
+    let set = named.iter().filter_map(assignment);
     let kept = caller.into_iter().filter(|(name, _)| keep_all || is_plain(name) || named.contains(name));
     // The last one of a name wins.
     kept.chain(set).collect()
