@@ -45,11 +45,14 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// How agentd is, what it cannot do here, and proof that the kernel denies
+    /// How agentd is, what it cannot do here, and proof that the kernel denies; status 1 if something is wrong
     Status,
-    /// What this kernel can and cannot do, and what to change; needs neither agentd nor root
+    /// What this kernel can and cannot do, and what to change; status 1 unless everything can be enforced
+    ///
+    /// Needs neither agentd nor root. Only root can try whether the kernel takes the programs; without that nothing is
+    /// proven and the status is 1.
     Doctor,
-    /// Run a command under a spec
+    /// Run a command under a spec, as yourself, in this terminal; its status is the status of run
     Run(run::Arguments),
     /// Put a unit, a cgroup or a process under a spec
     Enroll(enroll::Arguments),

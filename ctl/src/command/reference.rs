@@ -21,6 +21,32 @@ added to. Colours are used on a terminal only, unless `--color` says otherwise; 
 
 ";
 
+/// What `-o json` and `-o ndjson` print. Lists are one array as `json` and one document a line as `ndjson`.
+const DOCUMENTS: &str = "\
+## Documents
+
+| command | document |
+|---|---|
+| `status` | `Status` of the local API, and as root `kernel_objects`: `programs`, `maps`, `links` |
+| `doctor` | `backend`, `full_enforcement` (`possible`, `unproven`, `not-possible`), `not_enforceable`, `findings` (`check`, `state`: `ok`, `warn`, `fail` or `unknown`, `found`, `change`), `facts` |
+| `enroll`, `release` | `Enrolled`, `Released` |
+| `agents` | list of `AgentView` |
+| `events` | list of records; with `--follow` always one a line |
+| `summary` | `agent`, `records`, `allowed` (by group and call), `stopped` (by rule: `blocked`, `observed`, `calls`, `objects`, `message`, `severity`, `source`, `incident`), `findings` (by rule), `read_bytes`, `written_bytes`, `sent_bytes`, `received_bytes` |
+| `query` | list of rows: column to value |
+| `explain` | `Explanation` |
+| `policy check`, `spec check` | `ok`, `errors` (`file`, `line`, `message`), and what was read |
+| `policy test` | `version`, `tests` (`name`, `file`, `line`, `outcome`, `duration_us`), `coverage` (`file`, `covered`, `lines`, `missed`) |
+| `policy show` | list of rules: `agent`, `id`, `layer`, `verdict`, `scope`, `severity`, `reason`, `file`, `line` |
+| `policy explain`, `policy diff` | `PolicyExplanation`, `PolicyDiff` |
+| `policy replay` | list of `ReplayLine`, the last one a summary |
+| `policy reload`, `policy rollback` | `PolicyChange` |
+| `policy history` | list of `PolicyVersion` |
+| `selftest` | `results` and `summary`; as `ndjson` a result a line, then the counts |
+| `kernel` | `programs`, `maps`, `links` |
+
+";
+
 /// Prints the reference.
 pub(crate) fn run(screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
     screen.raw(&markdown())?;
@@ -33,6 +59,7 @@ pub fn markdown() -> String {
     let mut root = crate::typed::command().term_width(WIDTH);
     root.build();
     let _infallible = write!(out, "## Exit status\n\n```text\n{EXIT_CODES}\n```\n\n");
+    out.push_str(DOCUMENTS);
     add(&mut out, root, "");
     while out.ends_with("\n\n") {
         out.pop();

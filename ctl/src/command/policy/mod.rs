@@ -30,11 +30,11 @@ pub(crate) enum Typed {
     Test(test::Arguments),
     /// List the rules in force
     Show(show::Arguments),
-    /// What both layers say to one operation on one object, and where that is written
+    /// What both layers say to one operation on one object, and where that is written; status 1 if it is denied
     Explain(explain::Arguments),
-    /// What another policy would change
+    /// What another policy would change; status 1 if anything
     Diff(diff::Arguments),
-    /// What another policy would have said to recorded requests
+    /// What another policy would have said to recorded requests; status 1 if anything else
     Replay(replay::Arguments),
     /// Read the policy again and put it into force, for every agent or for none
     Reload,
