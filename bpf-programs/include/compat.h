@@ -41,7 +41,15 @@ static __always_inline __u64 capabilities(const void *set)
  * one. Set by agentd before the load: 1 if the programs are attached to security_*() functions. */
 extern const volatile __u32 on_security_functions;
 
-#define mmap_protection(ctx) ((unsigned long)(on_security_functions ? (ctx)[1] : (ctx)[2]))
-#define mmap_flags(ctx) ((unsigned long)(on_security_functions ? (ctx)[2] : (ctx)[3]))
+/* Both are read before one is chosen: a pointer into the context must not be computed. */
+static __always_inline unsigned long argument_of(unsigned long hook, unsigned long function)
+{
+	barrier_var(hook);
+	barrier_var(function);
+	return on_security_functions ? function : hook;
+}
+
+#define mmap_protection(ctx) argument_of((ctx)[2], (ctx)[1])
+#define mmap_flags(ctx) argument_of((ctx)[3], (ctx)[2])
 
 #endif

@@ -3,17 +3,35 @@
 //! Only this folder names a BPF loader, and only this folder may hold unsafe code. It knows no store, no socket, no
 //! policy and no spec; whoever calls it knows no map, no link and no program.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use agentguard_core::ids::AgentKey;
+use agentguard_core::spec::Mode;
 use agentguard_core::tables::Tables;
 use agentguard_core::verdict::Answer;
 use serde::{Deserialize, Serialize};
 
+mod arena;
+mod canary;
+mod cgroups;
+mod ebpf;
+mod encode;
+mod events;
 #[cfg(test)]
 pub mod fake;
+mod hooks;
+mod load;
+mod maps;
+mod mounts;
+mod rulesets;
+mod tasks;
+mod wire;
+
+pub use ebpf::{Ebpf, LoadOptions};
+pub use load::unload;
 
 /// How decisions are put into effect, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,14 +45,14 @@ pub enum Backend {
     Tracing,
 }
 
-/// Whether denials are put into effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Nothing is blocked; records say what would have been.
-    Observe,
-    /// Denied requests fail.
-    Enforce,
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lsm => "lsm",
+            Self::FmodRet => "fmod-ret",
+            Self::Tracing => "tracing",
+        })
+    }
 }
 
 /// An executable whose hash agentd has checked, by identity.

@@ -10,7 +10,7 @@
 const volatile __u32 can_block = 1;
 const volatile __u32 on_security_functions = 0;
 
-static __u64 last_open_id;
+__u64 last_open_id; /* agentd starts it at a number that no earlier load has used */
 
 /* Both rows of an object: as the task sees it, and where the host sees it if that is another path. */
 static __always_inline void decide_text(__u32 slot, __u32 op, __u32 also, struct path_buffer *text, __u32 half,

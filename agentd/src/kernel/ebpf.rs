@@ -1,0 +1,340 @@
+//! The kernel programs behind the [`Kernel`] trait: puts the parts of this folder together and decides nothing else.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use agentguard_bpf::types;
+use agentguard_core::ids::AgentKey;
+use agentguard_core::spec::Mode;
+use agentguard_core::tables::Tables;
+use libbpf_rs::query::{ProgInfoIter, ProgInfoQueryOptions};
+use libbpf_rs::{Link, MapCore as _, MapFlags};
+
+use super::arena::Arena;
+use super::canary::Canary;
+use super::cgroups::{self, CgroupProgram};
+use super::events::Ring;
+use super::hooks::KernelFunctions;
+use super::load::{self, Loaded, Pins};
+use super::maps::{Maps, entries, failed, remove, update};
+use super::rulesets::{Rulesets, encode_answers};
+use super::wire::{bytes_of, value_of};
+use super::{
+    Backend, Counters, FileBytes, Kernel, KernelError, PeerBytes, PinnedFile, ProgramStats, mounts, tasks,
+};
+
+/// Slot 0 is agentd's own probe, in a table of its own right: it is never an agent.
+const CANARY: AgentKey = AgentKey { slot: 0, serial: 1 };
+
+/// A file that is still open and had no traffic for this long is looked at no more; its close reports the rest.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// What the loader needs to know.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// A back end, or `None` for the best that works here.
+    pub backend: Option<Backend>,
+    /// Directory on a bpffs.
+    pub pin_root: PathBuf,
+    /// agentd's run directory, where the canary's file is.
+    pub run_dir: PathBuf,
+}
+
+/// The loaded programs.
+pub struct Ebpf {
+    backend: Backend,
+    missing: Vec<String>,
+    maps: Arc<Maps>,
+    pins: Pins,
+    labeller: Mutex<Link>,
+    packet_programs: Vec<CgroupProgram>,
+    program_ids: Vec<u32>,
+    rulesets: Mutex<Rulesets>,
+    canary: Canary,
+    ring: Mutex<Ring>,
+    /// Bytes that were reported of files that are still open.
+    reported: Mutex<HashMap<u64, (u64, u64)>>,
+}
+
+impl Ebpf {
+    /// Loads for the wanted back end, or for the best one whose canary is denied as it must be.
+    pub fn load(options: &LoadOptions) -> Result<Self, KernelError> {
+        let kernel = KernelFunctions::read()?;
+        if !kernel.has_task_storage() {
+            return Err(KernelError::Unsupported(
+                "this kernel has no BPF task storage; AgentGuard needs Linux 6.1 or later, see agentctl doctor".to_owned(),
+            ));
+        }
+        let mut reasons = Vec::new();
+        for backend in candidates(options.backend) {
+            match Self::load_backend(options, backend, &kernel) {
+                Ok(mut loaded) => {
+                    loaded.missing.extend(reasons);
+                    return Ok(loaded);
+                }
+                Err(error) if options.backend.is_some() => return Err(error),
+                Err(error) => {
+                    tracing::info!(%backend, %error, "back end not available");
+                    reasons.push(format!("{backend}: {error}"));
+                }
+            }
+        }
+        Err(KernelError::Unsupported(format!(
+            "no back end works on this kernel ({}); see agentctl doctor",
+            reasons.join("; ")
+        )))
+    }
+
+    fn load_backend(options: &LoadOptions, backend: Backend, kernel: &KernelFunctions) -> Result<Self, KernelError> {
+        let pins = Pins::below(&options.pin_root)?;
+        let Loaded { maps, labeller, packet_programs, program_ids, missing } = load::load(backend, &pins, kernel)?;
+        let maps = Arc::new(maps);
+        mounts::follow(Arc::clone(&maps))?;
+        let loaded = Self {
+            backend,
+            missing,
+            rulesets: Mutex::new(Rulesets::adopt(Arena::map(&maps.rules)?, &maps)?),
+            canary: Canary::prepare(&cgroups::mount_point()?, &options.run_dir)?,
+            ring: Mutex::new(Ring::open(&maps.events)?),
+            labeller: Mutex::new(labeller),
+            reported: Mutex::default(),
+            maps,
+            pins,
+            packet_programs,
+            program_ids,
+        };
+        loaded.install(CANARY, Mode::Enforce, 0, &loaded.canary.tables()?, &[], &[])?;
+        loaded.govern_cgroup(CANARY, loaded.canary.cgroup())?;
+        if !loaded.canary()? {
+            return Err(KernelError::Unsupported("its programs load, but the canary was not denied".to_owned()));
+        }
+        Ok(loaded)
+    }
+
+    fn rulesets(&self) -> MutexGuard<'_, Rulesets> {
+        self.rulesets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn labeller(&self) -> MutexGuard<'_, Link> {
+        self.labeller.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The agent's entry, if the slot still belongs to it.
+    fn entry(&self, agent: AgentKey) -> Result<types::agent, KernelError> {
+        let entry = self.maps.agent(agent.slot)?;
+        if entry.serial != agent.serial || entry.mode == types::mode::MODE_RELEASED.0 {
+            return Err(KernelError::Missing(format!("agent slot {} is not in the kernel", agent.slot)));
+        }
+        Ok(entry)
+    }
+}
+
+/// LSM programs load also where they are never called; the list of active modules tells, if it can be read.
+fn candidates(wanted: Option<Backend>) -> Vec<Backend> {
+    if let Some(backend) = wanted {
+        return vec![backend];
+    }
+    let active = fs::read_to_string("/sys/kernel/security/lsm").ok();
+    let lsm = active.is_none_or(|list| list.trim().split(',').any(|name| name == "bpf"));
+    let mut all = vec![Backend::FmodRet, Backend::Tracing];
+    if lsm {
+        all.insert(0, Backend::Lsm);
+    }
+    all
+}
+
+fn mode_number(mode: Mode) -> u32 {
+    match mode {
+        Mode::Observe => types::mode::MODE_OBSERVE.0,
+        Mode::Enforce => types::mode::MODE_ENFORCE.0,
+    }
+}
+
+fn label(agent: AgentKey) -> types::label {
+    types::label { slot: agent.slot, serial: agent.serial }
+}
+
+fn address_of(bytes: [u8; 16]) -> IpAddr {
+    Ipv6Addr::from(bytes).to_canonical()
+}
+
+impl Kernel for Ebpf {
+    fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    fn limits(&self) -> Vec<String> {
+        let mut limits = self.missing.clone();
+        if self.backend == Backend::Tracing {
+            limits.push(
+                "files, executables, unix sockets and processes are recorded but can not be blocked on this kernel"
+                    .to_owned(),
+            );
+        }
+        limits
+    }
+
+    fn install(
+        &self,
+        agent: AgentKey,
+        mode: Mode,
+        generation: u32,
+        tables: &Tables,
+        resolvers: &[IpAddr],
+        pins: &[PinnedFile],
+    ) -> Result<(), KernelError> {
+        let mut rulesets = self.rulesets();
+        let (hash, place) = rulesets.prepare(&self.maps, tables, resolvers, pins)?;
+        let entry = types::agent {
+            serial: agent.serial,
+            mode: mode_number(mode),
+            generation,
+            ruleset: place.ruleset,
+            rules: place.automaton,
+            names: place.names,
+            class_answer: encode_answers(&tables.classes),
+            capability_answer: encode_answers(&tables.capabilities),
+        };
+        if let Err(error) = update(&self.maps.agents, &agent.slot, &entry) {
+            rulesets.abandon(&self.maps, hash);
+            return Err(error);
+        }
+        rulesets.commit(&self.maps, agent.slot, hash);
+        Ok(())
+    }
+
+    fn set_mode(&self, agent: AgentKey, mode: Mode) -> Result<(), KernelError> {
+        let mut entry = self.entry(agent)?;
+        entry.mode = mode_number(mode);
+        update(&self.maps.agents, &agent.slot, &entry)
+    }
+
+    fn govern_cgroup(&self, agent: AgentKey, path: &Path) -> Result<(), KernelError> {
+        self.entry(agent)?;
+        cgroups::govern(&self.maps, &self.pins, &self.packet_programs, label(agent), path)?;
+        tasks::label_tasks(&self.labeller()).map(drop)
+    }
+
+    fn govern_pid(&self, agent: AgentKey, pid: u32) -> Result<u32, KernelError> {
+        self.entry(agent)?;
+        let count = tasks::enroll(&self.maps, &self.labeller(), agent, pid)?;
+        if let Some(cgroup) = cgroups::of_process(pid)? {
+            cgroups::follow_packets(&self.pins, &self.packet_programs, &cgroup)?;
+        }
+        Ok(count)
+    }
+
+    fn forget_cgroup(&self, path: &Path) -> Result<(), KernelError> {
+        cgroups::forget(&self.maps, &self.pins, path)
+    }
+
+    fn release(&self, agent: AgentKey) -> Result<(), KernelError> {
+        let mut entry = self.entry(agent)?;
+        entry.mode = types::mode::MODE_RELEASED.0;
+        entry.rules = 0;
+        update(&self.maps.agents, &agent.slot, &entry)?;
+        self.rulesets().forget(&self.maps, agent.slot);
+        cgroups::forget_all(&self.maps, &self.pins, label(agent))
+    }
+
+    fn label_of(&self, pid: u32) -> Result<Option<AgentKey>, KernelError> {
+        let Some(label) = tasks::label_of(&self.maps, pid)? else { return Ok(None) };
+        let key = AgentKey { slot: label.slot, serial: label.serial };
+        Ok(self.entry(key).is_ok().then_some(key))
+    }
+
+    fn tasks_of(&self, agent: AgentKey) -> Result<Vec<u32>, KernelError> {
+        tasks::tasks_of(&self.labeller(), agent)
+    }
+
+    fn take_peers(&self) -> Result<Vec<PeerBytes>, KernelError> {
+        let mut peers = Vec::new();
+        for (key, value) in entries::<types::peer_key, types::peer_value>(&self.maps.peer_bytes) {
+            remove(&self.maps.peer_bytes, &key)?;
+            peers.push(PeerBytes {
+                agent: AgentKey { slot: key.slot, serial: key.serial },
+                address: address_of(key.address),
+                port: key.port,
+                protocol: key.protocol,
+                sent_bytes: value.sent_bytes,
+                received_bytes: value.received_bytes,
+            });
+        }
+        Ok(peers)
+    }
+
+    fn take_file_bytes(&self) -> Result<Vec<FileBytes>, KernelError> {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = HashMap::new();
+        let mut moved = Vec::new();
+        let now = boot_time_ns();
+        for (key, file) in entries::<u64, types::open_file>(&self.maps.open_files) {
+            if now.saturating_sub(file.last_ns) > IDLE.as_nanos() as u64 {
+                remove(&self.maps.open_files, &key)?;
+            }
+            let (read, written) = reported.get(&file.id).copied().unwrap_or_default();
+            if (file.read_bytes, file.written_bytes) != (read, written) {
+                moved.push(FileBytes {
+                    agent: AgentKey { slot: file.slot, serial: file.serial },
+                    id: file.id,
+                    pid: file.tgid,
+                    read_bytes: file.read_bytes.saturating_sub(read),
+                    written_bytes: file.written_bytes.saturating_sub(written),
+                });
+            }
+            open.insert(file.id, (file.read_bytes, file.written_bytes));
+        }
+        *reported = open;
+        Ok(moved)
+    }
+
+    fn counters(&self) -> Result<Counters, KernelError> {
+        let read = |which: types::counter| -> Result<u64, KernelError> {
+            let cells = self
+                .maps
+                .counters
+                .lookup_percpu(bytes_of(&which.0), MapFlags::ANY)
+                .map_err(|error| failed("reading the counters", error))?;
+            Ok(cells.into_iter().flatten().filter_map(|cell| value_of::<u64>(&cell)).sum())
+        };
+        Ok(Counters {
+            emitted: read(types::counter::COUNT_EVENTS)?,
+            lost: read(types::counter::COUNT_LOST)?,
+            denied: read(types::counter::COUNT_DENIED)?,
+            unresolved: read(types::counter::COUNT_UNRESOLVED)?,
+            no_memory: read(types::counter::COUNT_NO_MEMORY)?,
+            helper: read(types::counter::COUNT_HELPER)?,
+            dns_skipped: read(types::counter::COUNT_DNS_SKIPPED)?,
+        })
+    }
+
+    fn programs(&self) -> Result<Vec<ProgramStats>, KernelError> {
+        Ok(ProgInfoIter::with_query_opts(ProgInfoQueryOptions::default())
+            .filter(|info| self.program_ids.contains(&info.id))
+            .map(|info| ProgramStats {
+                name: info.name.to_string_lossy().into_owned(),
+                runs: info.run_cnt,
+                ns: info.run_time_ns,
+                recursion_misses: info.recursion_misses,
+            })
+            .collect())
+    }
+
+    fn canary(&self) -> Result<bool, KernelError> {
+        self.canary.try_it(self.backend)
+    }
+
+    fn next_events(&self, timeout: Duration, sink: &mut dyn FnMut(&[u8])) -> Result<(), KernelError> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner).take(timeout, sink)
+    }
+}
+
+fn boot_time_ns() -> u64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+        .map(|time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+        .unwrap_or_default()
+}

@@ -1,0 +1,233 @@
+//! Puts lowered rules into the maps, all or nothing, and takes them out again.
+//!
+//! Agents with the same rules share one ruleset: one region of the arena, one set of prefixes.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use agentguard_bpf::types;
+use agentguard_core::operation::AddressOp;
+use agentguard_core::tables::{Prefix, Tables};
+use agentguard_core::verdict::Answer;
+use sha2::{Digest as _, Sha256};
+
+use super::arena::Arena;
+use super::encode::{Region, encode_answer};
+use super::maps::{Maps, remove, update};
+use super::{KernelError, PinnedFile};
+
+/// Bits of a prefix key that always match whole: ruleset and operation.
+const KEY_BITS: u32 = 64;
+
+type Hash = [u8; 32];
+
+/// One ruleset in the kernel.
+struct Installed {
+    number: u32,
+    base: u32,
+    region: Region,
+    prefixes: Vec<types::prefix_key>,
+    resolvers: Vec<types::resolver_key>,
+    exec_files: Vec<types::exec_file_key>,
+    agents: u32,
+}
+
+/// Where an agent's entry must point.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) ruleset: u32,
+    pub(super) automaton: u32,
+    pub(super) names: u32,
+}
+
+/// All rulesets in the kernel.
+pub(super) struct Rulesets {
+    arena: Arena,
+    by_hash: HashMap<Hash, Installed>,
+    /// Which ruleset each slot uses.
+    by_slot: HashMap<u32, Hash>,
+    /// Regions that an earlier agentd wrote, by the slot that still points to them.
+    adopted: HashMap<u32, u32>,
+    next_number: u32,
+}
+
+impl Rulesets {
+    /// Starts from what the agents table points to now.
+    pub(super) fn adopt(mut arena: Arena, maps: &Maps) -> Result<Self, KernelError> {
+        let mut adopted = HashMap::new();
+        let mut newest = 0;
+        for slot in 0..types::limits::MAX_AGENTS.0 {
+            let agent = maps.agent(slot)?;
+            newest = newest.max(agent.ruleset);
+            if agent.rules != 0 {
+                adopted.insert(slot, arena.adopt(agent.rules));
+            }
+        }
+        Ok(Self { arena, by_hash: HashMap::new(), by_slot: HashMap::new(), adopted, next_number: newest + 1 })
+    }
+
+    /// Makes the rules present and returns where they are. Nothing points to them yet.
+    pub(super) fn prepare(
+        &mut self,
+        maps: &Maps,
+        tables: &Tables,
+        resolvers: &[IpAddr],
+        pins: &[PinnedFile],
+    ) -> Result<(Hash, Place), KernelError> {
+        let region = Region::encode(tables);
+        let hash = hash_of(&region, tables, resolvers, pins);
+        if !self.by_hash.contains_key(&hash) {
+            let number = self.next_number;
+            let base = self.arena.reserve(region.words.len() as u32)?;
+            self.next_number += 1;
+            self.arena.write(base, &region.relocated(base));
+            let mut ruleset = Installed {
+                number,
+                base,
+                region,
+                prefixes: Vec::new(),
+                resolvers: Vec::new(),
+                exec_files: Vec::new(),
+                agents: 0,
+            };
+            if let Err(error) = ruleset.insert(maps, tables, resolvers, pins) {
+                ruleset.withdraw(maps);
+                self.arena.retire(base);
+                return Err(error);
+            }
+            self.by_hash.insert(hash, ruleset);
+        }
+        self.by_hash.get(&hash).map(|ruleset| (hash, ruleset.place())).ok_or_else(|| {
+            KernelError::Missing("a ruleset vanished while it was installed".to_owned())
+        })
+    }
+
+    /// The agents table points to the ruleset now; what the slot used before can go.
+    pub(super) fn commit(&mut self, maps: &Maps, slot: u32, hash: Hash) {
+        if self.by_slot.get(&slot) == Some(&hash) {
+            return;
+        }
+        if let Some(ruleset) = self.by_hash.get_mut(&hash) {
+            ruleset.agents += 1;
+        }
+        self.forget(maps, slot);
+        self.by_slot.insert(slot, hash);
+    }
+
+    /// No agent is in this slot any more.
+    pub(super) fn forget(&mut self, maps: &Maps, slot: u32) {
+        if let Some(base) = self.adopted.remove(&slot)
+            && !self.adopted.values().any(|other| *other == base)
+        {
+            self.arena.retire(base);
+        }
+        let Some(hash) = self.by_slot.remove(&slot) else { return };
+        let Some(ruleset) = self.by_hash.get_mut(&hash) else { return };
+        ruleset.agents = ruleset.agents.saturating_sub(1);
+        if ruleset.agents == 0
+            && let Some(ruleset) = self.by_hash.remove(&hash)
+        {
+            ruleset.withdraw(maps);
+            self.arena.retire(ruleset.base);
+        }
+    }
+
+    /// A ruleset that was prepared and is not used after all.
+    pub(super) fn abandon(&mut self, maps: &Maps, hash: Hash) {
+        if self.by_hash.get(&hash).is_some_and(|ruleset| ruleset.agents == 0)
+            && let Some(ruleset) = self.by_hash.remove(&hash)
+        {
+            ruleset.withdraw(maps);
+            self.arena.retire(ruleset.base);
+        }
+    }
+}
+
+impl Installed {
+    fn place(&self) -> Place {
+        Place {
+            ruleset: self.number,
+            automaton: self.base + self.region.automaton,
+            names: self.base + self.region.names,
+        }
+    }
+
+    fn insert(
+        &mut self,
+        maps: &Maps,
+        tables: &Tables,
+        resolvers: &[IpAddr],
+        pins: &[PinnedFile],
+    ) -> Result<(), KernelError> {
+        for (prefix, (word, count)) in tables.prefixes.iter().zip(&self.region.prefixes) {
+            let key = prefix_key(self.number, prefix);
+            update(&maps.prefix_ranges, &key, &types::prefix_value { ranges: self.base + word, count: *count })?;
+            self.prefixes.push(key);
+        }
+        for resolver in resolvers {
+            let key = types::resolver_key { ruleset: self.number, address: address_bytes(*resolver) };
+            update(&maps.resolvers, &key, &1_u32)?;
+            self.resolvers.push(key);
+        }
+        for pin in pins {
+            let key = types::exec_file_key { ruleset: self.number, device: pin.device, inode: pin.inode };
+            let value = types::exec_file_value {
+                changed_sec: pin.changed_sec,
+                changed_nsec: pin.changed_nsec,
+                answer: encode_answer(pin.answer),
+            };
+            update(&maps.exec_files, &key, &value)?;
+            self.exec_files.push(key);
+        }
+        Ok(())
+    }
+
+    /// Best effort: an entry that stays is found by no ruleset number that is still in use.
+    fn withdraw(&self, maps: &Maps) {
+        let left = self.prefixes.iter().filter(|key| remove(&maps.prefix_ranges, *key).is_err()).count()
+            + self.resolvers.iter().filter(|key| remove(&maps.resolvers, *key).is_err()).count()
+            + self.exec_files.iter().filter(|key| remove(&maps.exec_files, *key).is_err()).count();
+        if left > 0 {
+            tracing::warn!(left, ruleset = self.number, "entries of an old ruleset could not be removed");
+        }
+    }
+}
+
+fn hash_of(region: &Region, tables: &Tables, resolvers: &[IpAddr], pins: &[PinnedFile]) -> Hash {
+    let mut hash = Sha256::new();
+    for word in &region.words {
+        hash.update(word.to_le_bytes());
+    }
+    for prefix in &tables.prefixes {
+        hash.update(format!("{:?} {}/{}\n", prefix.op, prefix.address, prefix.bits));
+    }
+    hash.update(format!("{:?}{:?}{resolvers:?}{pins:?}", region.prefixes, tables.pinned));
+    hash.finalize().into()
+}
+
+fn prefix_key(ruleset: u32, prefix: &Prefix) -> types::prefix_key {
+    let offset = if prefix.address.is_ipv4() { 96 } else { 0 };
+    let op = match prefix.op {
+        AddressOp::Connect => types::address_op::ADDRESS_CONNECT,
+        AddressOp::Listen => types::address_op::ADDRESS_LISTEN,
+    };
+    types::prefix_key {
+        bits: KEY_BITS + offset + u32::from(prefix.bits),
+        ruleset,
+        op: op.0,
+        address: address_bytes(prefix.address),
+    }
+}
+
+/// IPv4 as `::ffff:a.b.c.d`.
+pub(super) fn address_bytes(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+/// The classes and capabilities of an agent's entry, in the kernel's order.
+pub(super) fn encode_answers<const N: usize>(answers: &[Answer; N]) -> [u32; N] {
+    answers.map(encode_answer)
+}
