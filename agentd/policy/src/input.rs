@@ -194,7 +194,7 @@ pub(crate) mod sample {
     }
 
     fn input(role: &str, tier: u8) -> Input {
-        let workspace = if tier % 2 == 0 { "/srv/work" } else { "" };
+        let workspace = if tier.is_multiple_of(2) { "/srv/work" } else { "" };
         let address = Ipv4Addr::new(192, 0, 2, 10).into();
         Input {
             agent: AgentFacts {
