@@ -12,6 +12,8 @@ pub mod exit;
 mod filter;
 mod moment;
 mod offline;
+#[cfg(test)]
+mod samples;
 pub mod screen;
 mod spec_text;
 pub mod typed;

@@ -85,7 +85,7 @@ pub(crate) mod tests {
     use agentguard_core::ids::{AgentKey, AgentName};
 
     use super::*;
-    use crate::describe::samples::NOON_NS;
+    use crate::samples::NOON_NS;
 
     pub(crate) fn agent(name: &str) -> AgentView {
         AgentView {

@@ -148,7 +148,7 @@ mod tests {
     use agentguard_core::verdict::Verdict;
 
     use super::*;
-    use crate::describe::samples::denied_open;
+    use crate::samples::denied_open;
 
     fn ancestor(pid: u32, argv: &[&str]) -> Ancestor {
         let argv = argv.iter().map(|&word| word.to_owned()).collect();

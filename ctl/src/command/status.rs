@@ -113,7 +113,7 @@ mod tests {
     use agentguard_api::report::{Canary, PolicyVersion, StoreStatus};
 
     use super::*;
-    use crate::describe::samples::NOON_NS;
+    use crate::samples::NOON_NS;
 
     fn status() -> Status {
         Status {

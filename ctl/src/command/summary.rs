@@ -284,7 +284,7 @@ mod tests {
     use agentguard_core::record::Finding;
 
     use super::*;
-    use crate::describe::samples;
+    use crate::samples;
 
     fn summary(records: &[Record]) -> Summary {
         let mut summary = Summary { agent: "coder".to_owned(), ..Summary::default() };

@@ -3,6 +3,7 @@
 
 mod advice;
 mod facts;
+mod findings;
 mod judge;
 mod probe;
 #[cfg(test)]
@@ -11,7 +12,8 @@ mod tests;
 use std::path::Path;
 
 use facts::Facts;
-use judge::{Enforcement, Finding, Report, State, judge};
+use findings::{Finding, State};
+use judge::{Enforcement, Report, judge};
 use probe::Probes;
 
 use crate::exit::{Failure, Outcome};

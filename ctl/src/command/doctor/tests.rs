@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::facts::{Cgroups, Facts, Kernel, Lsm};
-use super::judge::{Backend, Enforcement, Report, State, judge};
+use super::findings::State;
+use super::judge::{Backend, Enforcement, Report, judge};
 use super::probe::{Probe, Probes};
 use super::show;
 use crate::screen::{Format, Screen};

@@ -166,7 +166,7 @@ fn cut(words: &str, room: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::describe::samples;
+    use crate::samples;
     use crate::screen::Format;
 
     fn view() -> View {

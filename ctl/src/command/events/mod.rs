@@ -150,7 +150,7 @@ fn row(screen: &Screen<'_>, record: &Record) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::describe::samples;
+    use crate::samples;
 
     fn records() -> Vec<Record> {
         vec![samples::allowed_open(1), samples::exec(2), samples::denied_open(3), samples::denied_connect(4)]

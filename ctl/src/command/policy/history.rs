@@ -36,7 +36,7 @@ fn show(screen: &mut Screen<'_>, versions: &[PolicyVersion]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::describe::samples::NOON_NS;
+    use crate::samples::NOON_NS;
 
     #[test]
     fn versions_are_a_table() {

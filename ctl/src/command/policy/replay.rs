@@ -93,7 +93,7 @@ mod tests {
     use agentguard_core::verdict::Layer;
 
     use super::*;
-    use crate::describe::samples;
+    use crate::samples;
 
     #[test]
     fn a_changed_verdict_names_the_rule_that_changes_it() {
