@@ -163,7 +163,9 @@ impl TryFrom<String> for Listen {
             return Ok(Self(None));
         }
         text.parse().map(|address| Self(Some(address))).map_err(|_| {
-            format!("`{text}` is not an address and port; write one such as \"127.0.0.1:9464\", or \"\" for none")
+            format!(
+                "`{text}` is not an address and port; write one such as \"127.0.0.1:9464\", or \"\" for none"
+            )
         })
     }
 }
@@ -199,8 +201,11 @@ impl Config {
 
     /// Reads the text of a file that the user calls `path`.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let invalid =
-            |line, message: String| ConfigError::Invalid { path: path.to_owned(), line, message: one_line(&message) };
+        let invalid = |line, message: String| ConfigError::Invalid {
+            path: path.to_owned(),
+            line,
+            message: one_line(&message),
+        };
         let config: Self = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
             invalid(line, error.message().to_owned())
@@ -228,8 +233,8 @@ impl Config {
 
     /// The folder whose packs are used: the operator's, or the shipped ones while the operator has none.
     pub fn effective_policy_dir(&self) -> PathBuf {
-        let holds_packs = std::fs::read_dir(&self.policy_dir)
-            .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok()));
+        let holds_packs =
+            std::fs::read_dir(&self.policy_dir).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok()));
         if holds_packs { self.policy_dir.clone() } else { SHIPPED_POLICIES.into() }
     }
 }

@@ -1,2 +1,47 @@
-//! agentd
-fn main() {}
+//! The entry point: reads what was typed and the configuration, attaches to the kernel, runs.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use agentd::{logging, start};
+use clap::Parser;
+
+/// Governs AI agents on this host: watches and blocks what they do, in the kernel.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Typed {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE", default_value = agentd::config::DEFAULT_PATH)]
+    config: PathBuf,
+    /// Check the configuration and the policy, then exit.
+    #[arg(long, conflicts_with = "unload")]
+    check: bool,
+    /// Take the kernel programs away, then exit: every agent is free. Stop agentd first.
+    #[arg(long)]
+    unload: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Typed::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("agentd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(typed: &Typed) -> anyhow::Result<()> {
+    let config = agentd::config::Config::load(&typed.config)?;
+    if typed.check {
+        return start::check(&config);
+    }
+    logging::start(config.log_level);
+    if typed.unload {
+        return start::unload();
+    }
+    let kernel = start::attach(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(start::run(config, kernel))
+}

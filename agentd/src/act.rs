@@ -1,0 +1,170 @@
+//! Act: names each denial and tells operators about it. The kernel has already blocked it.
+//!
+//! Log lines are limited per agent, so that a flood of denials fills neither the journal nor the disk; records are not.
+
+use std::time::{Duration, Instant};
+
+use agentguard_core::ids::{AgentName, IncidentId};
+use agentguard_core::record::{Object, Record};
+use agentguard_core::verdict::Verdict;
+
+use crate::bounded::Bounded;
+use crate::clock;
+use crate::decide::Decided;
+
+/// Lines per agent and second. A person reads fewer, a log pipeline takes as many.
+const MAX_LINES_PER_SEC: u32 = 20;
+
+/// Agents whose lines are limited apart from each other.
+const MAX_AGENTS: usize = 1024;
+
+/// Incident ids count microseconds from here, 2025-01-01: it keeps them at ten digits until 2060.
+const EPOCH_US: u64 = 1_735_689_600_000_000;
+
+/// Crockford's digits: none looks like another, and there is no case to get wrong.
+const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Digits of an incident id.
+const ID_DIGITS: u32 = 10;
+
+/// The stage.
+pub struct Act {
+    last_id: u64,
+    lines: Bounded<AgentName, Lines>,
+}
+
+struct Lines {
+    second: Instant,
+    written: u32,
+    left_out: u64,
+}
+
+impl Act {
+    /// `last` is the newest incident in the store: ids stay unique although the wall clock may have been set back.
+    pub fn new(last: Option<&IncidentId>) -> Self {
+        let last_id = last.and_then(number_of).unwrap_or(0);
+        Self { last_id, lines: Bounded::new(MAX_AGENTS) }
+    }
+
+    /// One batch.
+    pub fn act(&mut self, mut batch: Vec<Decided>) -> Vec<Decided> {
+        for decided in &mut batch {
+            if decided.record.decision.verdict == Verdict::Deny {
+                decided.record.incident = Some(self.next_id());
+                self.tell(&decided.record);
+            } else if !decided.record.findings.is_empty() {
+                self.tell(&decided.record);
+            }
+        }
+        batch
+    }
+
+    /// Microseconds by the wall clock, or one more than the last, whatever is later: unique, short, in order of time.
+    fn next_id(&mut self) -> IncidentId {
+        let now = (clock::wall_ns() / 1000).saturating_sub(EPOCH_US);
+        self.last_id = now.max(self.last_id.saturating_add(1));
+        id_of(self.last_id)
+    }
+
+    fn tell(&mut self, record: &Record) {
+        if self.lines.get(&record.agent).is_none() {
+            let lines = Lines { second: Instant::now(), written: 0, left_out: 0 };
+            self.lines.insert(record.agent.clone(), lines);
+        }
+        let Some(lines) = self.lines.get_mut(&record.agent) else { return };
+        if lines.second.elapsed() >= Duration::from_secs(1) {
+            if lines.left_out > 0 {
+                tracing::warn!(AGENTGUARD_AGENT = %record.agent, left_out = lines.left_out,
+                    "agent {}: {} more denials were not logged; the store has them", record.agent, lines.left_out);
+            }
+            *lines = Lines { second: Instant::now(), written: 0, left_out: 0 };
+        }
+        if lines.written >= MAX_LINES_PER_SEC {
+            lines.left_out += 1;
+            return;
+        }
+        lines.written += 1;
+        log(record);
+    }
+}
+
+/// One line. The field names are what journald shows and what users filter by.
+fn log(record: &Record) {
+    let decision = &record.decision;
+    let object = object(&record.object);
+    let rule = decision.rule.as_deref().unwrap_or("default");
+    if decision.verdict != Verdict::Deny {
+        for finding in &record.findings {
+            tracing::warn!(
+                AGENTGUARD_AGENT = %record.agent, AGENTGUARD_FINDING = finding.id, AGENTGUARD_PATH = object,
+                AGENTGUARD_PID = record.process.pid,
+                "found {} by agent {} on {object}: {}", finding.id, record.agent, finding.reason,
+            );
+        }
+        return;
+    }
+    let incident = record.incident.as_ref().map_or("", |id| id.0.as_str());
+    let outcome = if decision.enforced { "denied" } else { "would deny" };
+    tracing::warn!(
+        AGENTGUARD_AGENT = %record.agent,
+        AGENTGUARD_VERDICT = decision.verdict.name(),
+        AGENTGUARD_ENFORCED = decision.enforced,
+        AGENTGUARD_RULE = rule,
+        AGENTGUARD_INCIDENT = incident,
+        AGENTGUARD_CALL = record.call,
+        AGENTGUARD_PATH = object,
+        AGENTGUARD_PID = record.process.pid,
+        AGENTGUARD_EXE = record.process.exe.as_deref().unwrap_or(""),
+        "{outcome} {} of agent {} on {object}: {} ({rule}) {incident}",
+        record.call, record.agent, decision.message,
+    );
+}
+
+fn object(object: &Object) -> String {
+    match object {
+        Object::File { path, .. } | Object::FileIo { path, .. } | Object::Exec { path, .. } => path.clone(),
+        Object::Address { address, port, name, .. } | Object::PeerIo { address, port, name, .. } => {
+            let address = std::net::SocketAddr::new(*address, *port);
+            name.as_ref().map_or_else(|| address.to_string(), |name| format!("{name} ({address})"))
+        }
+        Object::Resolved { name, .. } => name.clone(),
+        Object::Class { detail } | Object::Credentials { detail } => detail.clone(),
+        Object::Fork { child_pid, .. } => child_pid.to_string(),
+        Object::Exit { code, .. } => code.to_string(),
+    }
+}
+
+fn id_of(number: u64) -> IncidentId {
+    let digits = (0..ID_DIGITS).rev().map(|position| {
+        let digit = usize::try_from(number >> (5 * position) & 31).unwrap_or(0);
+        DIGITS.get(digit).copied().map_or('0', char::from)
+    });
+    IncidentId(std::iter::once("inc-".to_owned()).chain(digits.map(String::from)).collect())
+}
+
+fn number_of(id: &IncidentId) -> Option<u64> {
+    id.0.strip_prefix("inc-")?.bytes().try_fold(0_u64, |number, byte| {
+        let digit = DIGITS.iter().position(|digit| *digit == byte)?;
+        Some(number.checked_mul(32)? | u64::try_from(digit).ok()?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_short_and_in_order() {
+        let mut act = Act::new(None);
+        let ids: Vec<String> = (0..10_000).map(|_| act.next_id().0).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b));
+        assert!(ids.iter().all(|id| id.len() == 14));
+    }
+
+    #[test]
+    fn ids_go_on_after_the_newest_although_the_clock_was_set_back() {
+        let future = id_of(1 << 49);
+        let mut act = Act::new(Some(&future));
+        assert_eq!(number_of(&act.next_id()), Some((1 << 49) + 1));
+    }
+}

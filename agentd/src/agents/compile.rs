@@ -1,0 +1,177 @@
+//! From a spec, a user, this host and the policy to everything that the kernel needs for one agent.
+//!
+//! A pure computation but for hashing pinned executables. It takes milliseconds to seconds, so never on the async threads.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agentguard_core::ids::AgentName;
+use agentguard_core::rule::Ruleset;
+use agentguard_core::spec::{Mode, ResolvedSpec, Spec, SpecError, VariableError, Variables};
+use agentguard_core::tables::Tables;
+use agentguard_core::{LowerError, lower};
+use agentguard_policy::{AgentFacts, HostFacts, Input, PolicyErrors, PolicySet};
+use sha2::{Digest, Sha256};
+
+use super::directory::InForce;
+use super::pinned;
+use super::user::User;
+use crate::kernel::PinnedFile;
+
+/// Hex digits of a version, as users see it.
+const VERSION_DIGITS: usize = 12;
+
+/// A spec and what it is put into force with.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Text.
+    pub spec: String,
+    /// As the user named the file.
+    pub spec_file: String,
+    /// What the user set.
+    pub variables: BTreeMap<String, String>,
+    /// Overrides the spec's.
+    pub mode: Option<Mode>,
+    /// Whose processes they are.
+    pub user: User,
+}
+
+/// Ready for the kernel.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// The spec, variables replaced.
+    pub spec: ResolvedSpec,
+    /// In force.
+    pub mode: Mode,
+    /// Rules.
+    pub rules: Arc<InForce>,
+    /// The same for the kernel.
+    pub tables: Arc<Tables>,
+    /// DNS servers whose answers are followed.
+    pub resolvers: Vec<IpAddr>,
+    /// Executables granted by hash.
+    pub pins: Vec<PinnedFile>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Why there are no rules. Each line names file and line where there is one.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The spec.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A variable.
+    #[error(transparent)]
+    Variable(#[from] VariableError),
+    /// The policy.
+    #[error("policy: {0}")]
+    Policy(#[from] PolicyErrors),
+    /// Rules that do not fit into the kernel.
+    #[error(transparent)]
+    Lower(#[from] LowerError),
+    /// The rules can not be written as JSON.
+    #[error("rules: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Compiles, and remembers the last result: agents of one fleet often have the same rules.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    last: Mutex<Option<Lowered>>,
+}
+
+#[derive(Debug, Clone)]
+struct Lowered {
+    version: String,
+    ruleset: Arc<Ruleset>,
+    tables: Arc<Tables>,
+}
+
+impl Compiler {
+    /// Everything, or every mistake.
+    pub fn compile(
+        &self,
+        draft: &Draft,
+        name: Option<&AgentName>,
+        host: &HostFacts,
+        policy: &PolicySet,
+    ) -> Result<Compiled, CompileError> {
+        let spec = Spec::parse(&draft.spec, Path::new(&draft.spec_file))?;
+        let mut variables = Variables::of_user(&draft.user.home, &draft.user.name, draft.user.uid);
+        for (name, value) in &draft.variables {
+            variables.set(name, value)?;
+        }
+        let resolved = spec.resolve(&variables)?;
+        let mode = draft.mode.unwrap_or(resolved.spec().agent.mode);
+        let input = input(&resolved, name, mode, &draft.user, host)?;
+        let mut rules = policy.guardrails(&input)?;
+        rules.extend(resolved.rules());
+        rules.extend(resolved.resolver_rules(&host.nameservers));
+        let lowered = self.lower(Ruleset { rules, defaults: resolved.defaults() })?;
+        let (pins, warnings) = pinned::pin(&lowered.tables.pinned);
+        let resolvers = match resolved.resolvers() {
+            [] => host.nameservers.clone(),
+            own => own.to_vec(),
+        };
+        let rules = InForce { ruleset: lowered.ruleset, version: lowered.version, input };
+        Ok(Compiled {
+            spec: resolved,
+            mode,
+            rules: Arc::new(rules),
+            tables: lowered.tables,
+            resolvers,
+            pins,
+            warnings,
+        })
+    }
+
+    fn lower(&self, ruleset: Ruleset) -> Result<Lowered, CompileError> {
+        let version = version(&ruleset)?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = last.as_ref().filter(|known| known.version == version) {
+            return Ok(known.clone());
+        }
+        let tables = Arc::new(lower(&ruleset)?);
+        let lowered = Lowered { version, ruleset: Arc::new(ruleset), tables };
+        *last = Some(lowered.clone());
+        Ok(lowered)
+    }
+}
+
+fn input(
+    spec: &ResolvedSpec,
+    name: Option<&AgentName>,
+    mode: Mode,
+    user: &User,
+    host: &HostFacts,
+) -> Result<Input, CompileError> {
+    let agent = &spec.spec().agent;
+    Ok(Input {
+        agent: AgentFacts {
+            name: name.unwrap_or(&agent.name).0.clone(),
+            role: agent.role.name().to_owned(),
+            tier: agent.tier,
+            mode: mode.name().to_owned(),
+            spec: serde_json::to_value(spec.spec())?,
+            uid: user.uid,
+            home: user.home.clone(),
+            variables: spec.variables().clone(),
+        },
+        host: host.clone(),
+    })
+}
+
+/// First digits of the hash over everything that decides.
+fn version(ruleset: &Ruleset) -> Result<String, CompileError> {
+    let hash = Sha256::digest(serde_json::to_vec(ruleset)?);
+    Ok(hash
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>()
+        .chars()
+        .take(VERSION_DIGITS)
+        .collect())
+}

@@ -1,0 +1,195 @@
+//! Enrolment: compile, install, find a place, govern, store. Whatever fails, or if the caller goes away, everything that
+//! was done is taken back.
+
+use std::collections::BTreeMap;
+
+use agentguard_api::report::{AgentState, Enrolled};
+use agentguard_core::ids::{AgentKey, AgentName};
+use agentguard_core::spec::{Mode, Spec};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Agents, Registry, RegistryError, Running, count, host_facts, stored};
+use crate::agents::compile::{Compiled, Draft};
+use crate::agents::undo::Undo;
+use crate::agents::user::User;
+use crate::agents::{Target, host, place};
+use crate::clock;
+use crate::config::Degraded;
+use crate::kernel::{Backend, Kernel};
+use crate::record::agents::StoredAgent;
+
+/// What a caller asks for.
+#[derive(Debug, Clone)]
+pub struct Enrolment {
+    /// Text of the spec.
+    pub spec: String,
+    /// As the user named the file.
+    pub spec_file: String,
+    /// Empty: the spec's, made unique.
+    pub name: String,
+    /// What the user set.
+    pub variables: BTreeMap<String, String>,
+    /// Overrides the spec's.
+    pub mode: Option<Mode>,
+    /// What is to be governed.
+    pub wanted: place::Wanted,
+}
+
+impl Registry {
+    /// Puts processes under a spec.
+    pub async fn enroll(self: &Arc<Self>, enrolment: Enrolment) -> Result<Enrolled, RegistryError> {
+        let user = place::user_of(&enrolment.wanted).await?;
+        let mut agents = self.agents.lock().await;
+        let spec = Spec::parse(&enrolment.spec, Path::new(&enrolment.spec_file))
+            .map_err(crate::agents::compile::CompileError::from)?;
+        let name = agents.free_name(&enrolment.name, &spec.agent.name)?;
+        let key = agents.take_key()?;
+        let draft = draft(&enrolment, user);
+        let compiled = self.compile(&draft, &name).await?;
+        self.check_back_end(compiled.mode)?;
+
+        let mut undo = Undo::default();
+        self.install(key, &name, 1, &compiled, &mut undo)?;
+        let target = place::settle(&enrolment.wanted, &name, key, &mut undo).await?;
+        let tasks = self.govern(key, &target, &mut undo)?;
+        let agent = record_of(&draft, key, name, target, &compiled);
+        stored::put_rules(&mut agents.connection, &compiled.rules)?;
+        stored::put(&agents.connection, &agent)?;
+        undo.keep();
+
+        self.tally.forget(&agent.name);
+        Ok(self.enrolled(&mut agents, agent, tasks, compiled))
+    }
+
+    fn enrolled(&self, agents: &mut Agents, agent: StoredAgent, tasks: u32, compiled: Compiled) -> Enrolled {
+        tracing::info!(AGENTGUARD_AGENT = %agent.name, version = agent.version, rules = agent.rules,
+            "agent {} is enrolled ({}), mode {}", agent.name, agent.target, agent.mode);
+        let mut warnings = compiled.warnings;
+        if agent.mode == Mode::Enforce && self.kernel.backend() == Backend::Tracing {
+            warnings.extend(self.kernel.limits());
+        }
+        let cgroup = agent.target.cgroup().map(|path| path.display().to_string());
+        let enrolled = Enrolled { agent: self.view(&agent), cgroup, tasks, warnings };
+        agents.running.insert(agent.name.clone(), Running { stored: agent, empty_since: None });
+        enrolled
+    }
+
+    /// On a thread that may be busy for a while.
+    pub(super) async fn compile(
+        self: &Arc<Self>,
+        draft: &Draft,
+        name: &AgentName,
+    ) -> Result<Compiled, RegistryError> {
+        let (registry, draft, name) = (self.clone(), draft.clone(), name.clone());
+        let work = move || {
+            let host = host_facts(&*registry.kernel);
+            registry.compiler.compile(&draft, Some(&name), &host, &registry.policy.get())
+        };
+        Ok(tokio::task::spawn_blocking(work).await.map_err(|_| RegistryError::Stopping)??)
+    }
+
+    /// Tells the directory before the kernel, so that no event refers to rules that are not known.
+    fn install(
+        &self,
+        key: AgentKey,
+        name: &AgentName,
+        generation: u32,
+        compiled: &Compiled,
+        undo: &mut Undo,
+    ) -> Result<(), RegistryError> {
+        let directory = self.directory.clone();
+        undo.push(move || directory.ended(key));
+        self.directory.announce(key, name, generation, compiled.rules.clone());
+        self.kernel.install(
+            key,
+            compiled.mode,
+            generation,
+            &compiled.tables,
+            &compiled.resolvers,
+            &compiled.pins,
+        )?;
+        let kernel = self.kernel.clone();
+        undo.push(move || release(&*kernel, key));
+        Ok(())
+    }
+
+    pub(super) fn govern(
+        &self,
+        key: AgentKey,
+        target: &Target,
+        undo: &mut Undo,
+    ) -> Result<u32, RegistryError> {
+        match target {
+            Target::Pid { pid, .. } => Ok(self.kernel.govern_pid(key, *pid)?),
+            Target::Run { cgroup, .. } | Target::Cgroup { cgroup } | Target::Unit { cgroup, .. } => {
+                self.kernel.govern_cgroup(key, cgroup)?;
+                let (kernel, cgroup) = (self.kernel.clone(), cgroup.clone());
+                undo.push(move || {
+                    if let Err(error) = kernel.forget_cgroup(&cgroup) {
+                        tracing::warn!(%error, "a cgroup of a failed enrolment could not be forgotten");
+                    }
+                });
+                Ok(self.kernel.tasks_of(key).map_or(0, |tasks| count(tasks.len())))
+            }
+        }
+    }
+
+    fn check_back_end(&self, mode: Mode) -> Result<(), RegistryError> {
+        let blocks = match self.kernel.backend() {
+            Backend::Lsm | Backend::FmodRet => true,
+            Backend::Tracing => false,
+        };
+        if blocks || mode == Mode::Observe || self.degraded == Degraded::Observe {
+            return Ok(());
+        }
+        Err(RegistryError::Degraded(self.kernel.limits().join("; ")))
+    }
+}
+
+fn release(kernel: &dyn Kernel, key: AgentKey) {
+    if let Err(error) = kernel.release(key) {
+        tracing::error!(%error, slot = key.slot, "rules of a failed enrolment could not be taken back");
+    }
+}
+
+fn draft(enrolment: &Enrolment, user: User) -> Draft {
+    Draft {
+        spec: enrolment.spec.clone(),
+        spec_file: enrolment.spec_file.clone(),
+        variables: enrolment.variables.clone(),
+        mode: enrolment.mode,
+        user,
+    }
+}
+
+fn record_of(
+    draft: &Draft,
+    key: AgentKey,
+    name: AgentName,
+    target: Target,
+    compiled: &Compiled,
+) -> StoredAgent {
+    let agent = &compiled.spec.spec().agent;
+    StoredAgent {
+        key,
+        name,
+        state: AgentState::Running,
+        mode: compiled.mode,
+        role: agent.role,
+        tier: agent.tier,
+        target,
+        uid: draft.user.uid,
+        user: draft.user.name.clone(),
+        home: draft.user.home.clone(),
+        spec_file: draft.spec_file.clone(),
+        spec: draft.spec.clone(),
+        variables: draft.variables.clone(),
+        boot_id: host::boot_id(),
+        generation: 1,
+        version: compiled.rules.version.clone(),
+        rules: count(compiled.rules.ruleset.rules.len()),
+        enrolled_ns: clock::wall_ns(),
+        ended_ns: 0,
+    }
+}

@@ -1,0 +1,83 @@
+//! After a restart of agentd: the kernel went on enforcing by itself; here agentd learns again whom it governs.
+
+use std::sync::Arc;
+
+use agentguard_api::report::AgentState;
+
+use super::{Agents, Registry, RegistryError, Running, count, draft_of, stored};
+use crate::agents::undo::Undo;
+use crate::agents::{Target, host, user};
+use crate::record::agents::StoredAgent;
+
+impl Registry {
+    /// Brings back the agents of the store. Returns how many. One that can not be brought back keeps the rules that the
+    /// kernel has, and is named in the log.
+    pub async fn restore(self: &Arc<Self>) -> Result<u32, RegistryError> {
+        let mut agents = self.agents.lock().await;
+        let mut restored = 0;
+        for agent in stored::list(&agents.connection, 0)? {
+            if !self.lives(&agent) {
+                self.end(&mut agents, agent, AgentState::Finished)?;
+                continue;
+            }
+            let name = agent.name.clone();
+            // In the registry whatever happens next, so that its slot and name stay taken and it can be released.
+            agents.running.insert(name.clone(), Running { stored: agent.clone(), empty_since: None });
+            match self.restore_one(&mut agents, agent).await {
+                Ok(()) => restored += 1,
+                Err(error) => tracing::error!(AGENTGUARD_AGENT = %name, %error,
+                    "agent {name} keeps the rules it had; correct this, then: agentctl policy reload"),
+            }
+        }
+        Ok(restored)
+    }
+
+    /// Whether anything of it can be left since this boot.
+    fn lives(&self, agent: &StoredAgent) -> bool {
+        if agent.boot_id != host::boot_id() {
+            return false;
+        }
+        let has_tasks = self.kernel.tasks_of(agent.key).is_ok_and(|tasks| !tasks.is_empty());
+        has_tasks
+            || match &agent.target {
+                Target::Pid { pid, start_ticks } => {
+                    user::owner(*pid).is_some_and(|(_, start)| start == *start_ticks)
+                }
+                Target::Run { cgroup, .. } => super::cgroup::is_populated(cgroup),
+                Target::Cgroup { cgroup } | Target::Unit { cgroup, .. } => cgroup.is_dir(),
+            }
+    }
+
+    async fn restore_one(
+        self: &Arc<Self>,
+        agents: &mut Agents,
+        agent: StoredAgent,
+    ) -> Result<(), RegistryError> {
+        // Events from before the restart may still be in the ring, decided by the rules of that time.
+        if let Some(before) = stored::rules(&agents.connection, &agent.version)? {
+            self.directory.announce(agent.key, &agent.name, agent.generation, Arc::new(before));
+        }
+        let compiled = self.compile(&draft_of(&agent), &agent.name).await?;
+        let mut next = agent;
+        next.generation = next.generation.saturating_add(1);
+        next.version = compiled.rules.version.clone();
+        next.rules = count(compiled.rules.ruleset.rules.len());
+        stored::put_rules(&mut agents.connection, &compiled.rules)?;
+        self.directory.announce(next.key, &next.name, next.generation, compiled.rules.clone());
+        self.kernel.install(
+            next.key,
+            compiled.mode,
+            next.generation,
+            &compiled.tables,
+            &compiled.resolvers,
+            &compiled.pins,
+        )?;
+        stored::put(&agents.connection, &next)?;
+        let mut undo = Undo::default();
+        let governed = self.govern(next.key, &next.target, &mut undo);
+        // Labels that are there stay, whether or not new ones could be given.
+        undo.keep();
+        agents.running.insert(next.name.clone(), Running { stored: next, empty_since: None });
+        governed.map(|_| ())
+    }
+}

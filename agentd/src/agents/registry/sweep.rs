@@ -1,0 +1,54 @@
+//! Ends agents that have ended by themselves, so that their slots are free again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agentguard_api::report::AgentState;
+
+use super::{Registry, Running, cgroup};
+use crate::agents::Target;
+
+/// How often it is looked.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// An agent without processes is finished after this long: a shell may be between two commands.
+const FINISHED_AFTER: Duration = Duration::from_secs(10);
+
+impl Registry {
+    /// One look at every agent.
+    pub async fn sweep(self: &Arc<Self>) {
+        let mut agents = self.agents.lock().await;
+        let mut finished = Vec::new();
+        for running in agents.running.values_mut() {
+            if self.has_ended(running) {
+                finished.push(running.stored.clone());
+            }
+        }
+        for agent in finished {
+            let name = agent.name.clone();
+            if let Err(error) = self.end(&mut agents, agent, AgentState::Finished) {
+                tracing::warn!(%error, "agent {name} has no processes left, but could not be ended");
+            }
+        }
+    }
+
+    fn has_ended(&self, running: &mut Running) -> bool {
+        let target = &running.stored.target;
+        if target.cgroup().is_some_and(cgroup::is_populated) {
+            running.empty_since = None;
+            return false;
+        }
+        // A task that left the cgroup keeps its label. If the kernel can not tell, nothing has ended.
+        let is_empty = self.kernel.tasks_of(running.stored.key).is_ok_and(|tasks| tasks.is_empty());
+        // Somebody else's cgroup may be filled again while it is there.
+        let waits = match target {
+            Target::Run { .. } | Target::Pid { .. } => false,
+            Target::Cgroup { cgroup } | Target::Unit { cgroup, .. } => cgroup.is_dir(),
+        };
+        if !is_empty || waits {
+            running.empty_since = None;
+            return false;
+        }
+        running.empty_since.get_or_insert_with(Instant::now).elapsed() >= FINISHED_AFTER
+    }
+}

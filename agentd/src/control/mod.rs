@@ -1,0 +1,278 @@
+//! The local API: gRPC on a unix socket. Each call is: who asks, what is asked, one function of the daemon, an answer.
+//!
+//! Knows no BPF, and no SQL but what users send.
+
+mod access;
+mod events;
+mod explain;
+mod policies;
+mod serve;
+mod status;
+mod story;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use agentguard_api::report::Released;
+use agentguard_api::v1::agentd_server::Agentd;
+use agentguard_api::v1::enroll_request::Target;
+use agentguard_api::v1::{
+    Empty, EnrollRequest, EventsRequest, ExplainRequest, Json, PolicyExplainRequest, PolicyReplayRequest,
+    PolicyRollbackRequest, PolicyTreeRequest, QueryRequest, ReleaseRequest,
+};
+use agentguard_core::ids::AgentName;
+use agentguard_core::spec::Mode;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use crate::agents::compile::CompileError;
+use crate::agents::registry::{Enrolment, Registry, RegistryError, Wanted};
+use crate::export::Followers;
+use crate::health::Health;
+use crate::kernel::Kernel;
+use crate::pipeline::Counts;
+use crate::policy::PolicyFailure;
+use crate::record::query::QueryError;
+use crate::record::{Store, StoreError};
+use access::Caller;
+
+pub use serve::{bind, serve};
+pub(crate) use status::backend;
+
+/// Reads of the store at once: each may use a thread and the disk for as long as its limits allow.
+const MAX_READS: usize = 4;
+
+/// A document on its way to a slow client.
+const MAX_WAITING: usize = 256;
+
+/// A stream of documents.
+type Documents = Pin<Box<dyn Stream<Item = Result<Json, Status>> + Send>>;
+
+/// What the API needs of the daemon.
+#[derive(Clone)]
+pub struct Daemon {
+    /// The kernel.
+    pub kernel: Arc<dyn Kernel>,
+    /// Agents.
+    pub registry: Arc<Registry>,
+    /// Records.
+    pub store: Store,
+    /// Live records.
+    pub followers: Followers,
+    /// Losses.
+    pub counts: Arc<Counts>,
+    /// The canary.
+    pub health: Arc<Health>,
+    /// Where the policy is read from.
+    pub policy_dir: Arc<dyn Fn() -> PathBuf + Send + Sync>,
+    /// When agentd started.
+    pub started: Instant,
+}
+
+/// The service.
+#[derive(Clone)]
+pub struct Control {
+    daemon: Daemon,
+    reads: Arc<Semaphore>,
+}
+
+impl Control {
+    /// Answers for a daemon.
+    pub fn new(daemon: Daemon) -> Self {
+        Self { daemon, reads: Arc::new(Semaphore::new(MAX_READS)) }
+    }
+
+    async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        access::caller(request, &self.daemon.kernel).await
+    }
+
+    /// Work that blocks, when it is its turn.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Daemon) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let permit = self.reads.clone().acquire_owned().await.map_err(|_| stopping())?;
+        let daemon = self.daemon.clone();
+        let work = move || {
+            let _permit = permit;
+            work(&daemon)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| stopping())?
+    }
+}
+
+#[tonic::async_trait]
+impl Agentd for Control {
+    type EventsStream = Documents;
+    type QueryStream = Documents;
+    type PolicyReplayStream = Documents;
+
+    async fn status(&self, request: Request<Empty>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        json(&self.read(status::status).await?)
+    }
+
+    async fn agents(&self, request: Request<Empty>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        json(&self.read(|daemon| daemon.registry.list().map_err(refusal)).await?)
+    }
+
+    async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<Json>, Status> {
+        let caller = self.caller(&request).await?;
+        let enrolment = enrolment(request.into_inner())?;
+        caller.may_enroll(&enrolment.wanted, &*self.daemon.kernel)?;
+        json(&self.daemon.registry.enroll(enrolment).await.map_err(refusal)?)
+    }
+
+    async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?.must_be_root("release an agent")?;
+        let name = AgentName(request.into_inner().name);
+        let processes = self.daemon.registry.release(&name).await.map_err(refusal)?;
+        json(&Released { name, processes })
+    }
+
+    async fn events(&self, request: Request<EventsRequest>) -> Result<Response<Documents>, Status> {
+        self.caller(&request).await?;
+        events::events(self, request.into_inner()).await
+    }
+
+    async fn query(&self, request: Request<QueryRequest>) -> Result<Response<Documents>, Status> {
+        self.caller(&request).await?;
+        events::query(self, request.into_inner()).await
+    }
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        let id = request.into_inner().id;
+        json(&self.read(move |daemon| explain::explain(daemon, &id)).await?)
+    }
+
+    async fn policy_reload(&self, request: Request<Empty>) -> Result<Response<Json>, Status> {
+        let caller = self.caller(&request).await?;
+        caller.must_be_root("reload the policy")?;
+        let folder = (self.daemon.policy_dir)();
+        json(&self.daemon.registry.reload_policy(&folder, &caller.name()).await.map_err(refusal)?)
+    }
+
+    async fn policy_history(&self, request: Request<Empty>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        let history = |daemon: &Daemon| {
+            daemon.registry.policy().history().map_err(|error| refusal(PolicyFailure::from(error).into()))
+        };
+        json(&self.read(history).await?)
+    }
+
+    async fn policy_rollback(
+        &self,
+        request: Request<PolicyRollbackRequest>,
+    ) -> Result<Response<Json>, Status> {
+        let caller = self.caller(&request).await?;
+        caller.must_be_root("roll back the policy")?;
+        let version = Some(request.into_inner().version).filter(|version| !version.is_empty());
+        json(&self.daemon.registry.roll_back_policy(version, &caller.name()).await.map_err(refusal)?)
+    }
+
+    async fn policy_explain(&self, request: Request<PolicyExplainRequest>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        let asked = request.into_inner();
+        json(&self.read(move |daemon| explain::policy_explain(daemon, &asked)).await?)
+    }
+
+    async fn policy_diff(&self, request: Request<PolicyTreeRequest>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        let tree = request.into_inner();
+        json(&self.read(move |daemon| policies::diff(daemon, tree)).await?)
+    }
+
+    async fn policy_replay(
+        &self,
+        request: Request<PolicyReplayRequest>,
+    ) -> Result<Response<Documents>, Status> {
+        self.caller(&request).await?;
+        policies::replay(self, request.into_inner()).await
+    }
+}
+
+fn enrolment(request: EnrollRequest) -> Result<Enrolment, Status> {
+    let mode = match request.mode.as_str() {
+        "" => None,
+        "observe" => Some(Mode::Observe),
+        "enforce" => Some(Mode::Enforce),
+        other => {
+            return Err(Status::invalid_argument(format!(
+                "`{other}` is not a mode; write observe or enforce"
+            )));
+        }
+    };
+    let wanted = match request.target {
+        Some(Target::RunPid(pid)) => Wanted::Run(pid),
+        Some(Target::Pid(pid)) => Wanted::Pid(pid),
+        Some(Target::Cgroup(cgroup)) => Wanted::Cgroup(cgroup),
+        Some(Target::Unit(unit)) => Wanted::Unit(unit),
+        None => return Err(Status::invalid_argument("nothing was named; name a unit, a cgroup or a pid")),
+    };
+    Ok(Enrolment {
+        spec: request.spec_toml,
+        spec_file: if request.spec_file.is_empty() { "spec".to_owned() } else { request.spec_file },
+        name: request.name,
+        variables: request.variables.into_iter().collect::<BTreeMap<_, _>>(),
+        mode,
+        wanted,
+    })
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Response<Json>, Status> {
+    Ok(Response::new(document(value)?))
+}
+
+fn document<T: Serialize>(value: &T) -> Result<Json, Status> {
+    let json =
+        serde_json::to_string(value).map_err(|error| Status::internal(format!("the answer: {error}")))?;
+    Ok(Json { json })
+}
+
+fn stopping() -> Status {
+    Status::unavailable("agentd is stopping")
+}
+
+/// The code tells a program what kind of refusal it is, the message tells a person.
+fn refusal(error: RegistryError) -> Status {
+    let message = error.to_string();
+    match error {
+        RegistryError::Compile(
+            CompileError::Spec(_) | CompileError::Variable(_) | CompileError::Lower(_),
+        )
+        | RegistryError::Name(_) => Status::invalid_argument(message),
+        RegistryError::Compile(CompileError::Policy(_)) | RegistryError::Policy(PolicyFailure::Wrong(_)) => {
+            Status::failed_precondition(message)
+        }
+        RegistryError::Policy(PolicyFailure::History(_))
+        | RegistryError::Place(_)
+        | RegistryError::Kernel(_)
+        | RegistryError::Degraded(_) => Status::failed_precondition(message),
+        RegistryError::Taken(_) => Status::already_exists(message),
+        RegistryError::Unknown(_) => Status::not_found(message),
+        RegistryError::Full => Status::resource_exhausted(message),
+        RegistryError::Store(_) | RegistryError::Compile(CompileError::Json(_)) => Status::internal(message),
+        RegistryError::Stopping => stopping(),
+    }
+}
+
+fn store_failed(error: StoreError) -> Status {
+    Status::internal(error.to_string())
+}
+
+fn query_failed(error: QueryError) -> Status {
+    let message = error.to_string();
+    match error {
+        QueryError::Refused(_) => Status::invalid_argument(message),
+        QueryError::Timeout(_) => Status::deadline_exceeded(message),
+        QueryError::MoreRows(_) => Status::resource_exhausted(message),
+        QueryError::Store(_) => Status::internal(message),
+    }
+}

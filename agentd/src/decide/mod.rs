@@ -1,0 +1,112 @@
+//! Decide: turns the kernel's answer into a decision in words, and asks policy for a second look.
+//!
+//! The verdict is the kernel's and is never changed here. Knows no socket, no store and no clock.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+mod findings;
+
+use std::sync::Arc;
+
+use agentguard_core::record::{Decision, Record};
+use agentguard_core::verdict::{Layer, Reason};
+
+use crate::agents::directory::InForce;
+use crate::enrich::{Known, ProcessChange};
+use crate::pipeline::Counts;
+use crate::policy::InUse;
+use crate::sense::event::Ruling;
+use findings::Findings;
+
+/// A record and what it says about processes.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// The record; it has no number and no incident id yet.
+    pub record: Record,
+    /// For the table of processes.
+    pub changes: Vec<ProcessChange>,
+}
+
+/// The stage.
+pub struct Decide {
+    findings: Findings,
+}
+
+impl Decide {
+    /// With the policy that answers for findings.
+    pub fn new(policy: Arc<InUse>, counts: Arc<Counts>) -> Self {
+        Self { findings: Findings::new(policy, counts) }
+    }
+
+    /// One batch.
+    pub fn decide(&mut self, batch: Vec<Known>) -> Vec<Decided> {
+        batch.into_iter().map(|known| self.one(known)).collect()
+    }
+
+    fn one(&mut self, known: Known) -> Decided {
+        let decision = decision(&known.ruling, known.rules.as_deref());
+        let mut record = Record {
+            seq: 0,
+            time_ns: known.time_ns,
+            incident: None,
+            agent: known.agent,
+            process: known.process,
+            call: known.call.to_owned(),
+            operation: known.operation,
+            object: known.object,
+            decision,
+            findings: Vec::new(),
+        };
+        if let Some(rules) = known.rules {
+            record.findings = self.findings.of(&record, &rules);
+        }
+        Decided { record, changes: known.changes }
+    }
+}
+
+/// The kernel's answer in the words of the rules that it refers to.
+pub fn decision(ruling: &Ruling, rules: Option<&InForce>) -> Decision {
+    let rule = rules.and_then(|rules| rules.rule(ruling.answer.rule.0));
+    let message = match (ruling.reason, rule) {
+        (Reason::Rule | Reason::Elsewhere | Reason::ResolvedName, Some(rule)) => rule.reason.clone(),
+        (Reason::Rule, None) => match ruling.answer.layer {
+            Layer::Default => default_message().to_owned(),
+            Layer::Grant | Layer::Guardrail => {
+                format!("rule {} of a generation that is not known any more", ruling.answer.rule.0)
+            }
+        },
+        (reason, _) => reason_message(reason).to_owned(),
+    };
+    Decision {
+        verdict: ruling.verdict,
+        enforced: ruling.enforced,
+        reason: ruling.reason,
+        layer: ruling.answer.layer,
+        rule: rule.map(|rule| rule.id.clone()),
+        message,
+        severity: rule.and_then(|rule| rule.severity),
+        source: rule.map(|rule| rule.source.clone()),
+        version: rules.map_or_else(String::new, |rules| rules.version.clone()),
+    }
+}
+
+fn default_message() -> &'static str {
+    "no rule matches; the spec's default decides"
+}
+
+fn reason_message(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Rule => "",
+        Reason::Default => default_message(),
+        Reason::Unresolved => "the path of the object could not be told",
+        Reason::TooLong => "the path is longer than the kernel's limit",
+        Reason::NoMemory => "a kernel table was full",
+        Reason::NoRules => "the agent's rules are not in the kernel",
+        Reason::Identity => "the executable is not the one whose hash was approved",
+        Reason::Elsewhere => "the object's path on the host is denied",
+        Reason::ResolvedName => "a granted name resolved to this address",
+        Reason::Foreign => "the target process is not of this agent",
+    }
+}

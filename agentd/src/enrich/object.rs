@@ -1,0 +1,114 @@
+//! What an event was on, in the words of records.
+
+use agentguard_core::capability;
+use agentguard_core::operation::ClassOp;
+use agentguard_core::record::Object;
+
+use crate::sense::event::File;
+
+const TCP: u16 = 6;
+const UDP: u16 = 17;
+
+pub(super) fn file(file: File) -> Object {
+    Object::File {
+        path: file.path,
+        other: file.other,
+        inode: file.inode,
+        device: format!("{}:{}", file.device >> 20, file.device & 0xf_ffff),
+        mode: file.mode,
+        flags: file.flags,
+    }
+}
+
+pub(super) fn protocol(number: u16) -> String {
+    match number {
+        TCP => "tcp".to_owned(),
+        UDP => "udp".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Arguments by their names. Capabilities have the number in the operation.
+pub(super) fn class(class: Option<ClassOp>, arguments: [u32; 5]) -> String {
+    let [first, second, third, ..] = arguments;
+    match class {
+        None => String::new(),
+        Some(
+            ClassOp::SocketTcp
+            | ClassOp::SocketUdp
+            | ClassOp::SocketUnix
+            | ClassOp::SocketNetlinkRoute
+            | ClassOp::SocketNetlink
+            | ClassOp::SocketPing
+            | ClassOp::SocketRaw
+            | ClassOp::SocketPacket
+            | ClassOp::SocketOther,
+        ) => format!("family={first} type={second} protocol={third}"),
+        Some(ClassOp::Signal) => format!("target={first} signal={second}"),
+        Some(ClassOp::Ptrace) => format!("target={first} mode={second}"),
+        Some(
+            ClassOp::ExecAnonymous
+            | ClassOp::ExecMemfd
+            | ClassOp::ExecPrivileged
+            | ClassOp::SetId
+            | ClassOp::UserNamespace
+            | ClassOp::Mount
+            | ClassOp::Kernel
+            | ClassOp::IoUring
+            | ClassOp::ReceiveFd,
+        ) => match arguments {
+            [0, 0, 0, 0, 0] => String::new(),
+            [first, 0, 0, 0, 0] => format!("argument={first}"),
+            _ => format!("arguments={first},{second},{third}"),
+        },
+    }
+}
+
+pub(super) fn credentials(
+    old: (u32, u32),
+    new: (u32, u32),
+    old_capabilities: u64,
+    new_capabilities: u64,
+) -> String {
+    let mut parts = Vec::new();
+    if old.0 != new.0 {
+        parts.push(format!("uid {} -> {}", old.0, new.0));
+    }
+    if old.1 != new.1 {
+        parts.push(format!("gid {} -> {}", old.1, new.1));
+    }
+    if old_capabilities != new_capabilities {
+        let gained = names(new_capabilities & !old_capabilities);
+        let dropped = names(old_capabilities & !new_capabilities);
+        parts.extend(gained.into_iter().map(|name| format!("+{name}")));
+        parts.extend(dropped.into_iter().map(|name| format!("-{name}")));
+    }
+    parts.join(", ")
+}
+
+fn names(set: u64) -> Vec<&'static str> {
+    capability::NAMES
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| set >> number & 1 == 1)
+        .map(|(_, name)| *name)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_name_only_what_changed() {
+        assert_eq!(credentials((1000, 1000), (0, 1000), 0, 0), "uid 1000 -> 0");
+        assert_eq!(credentials((0, 0), (0, 0), 0b11, 0b101), "+cap_dac_read_search, -cap_dac_override");
+        assert_eq!(credentials((1, 1), (1, 1), 7, 7), "");
+    }
+
+    #[test]
+    fn signals_name_their_target() {
+        assert_eq!(class(Some(ClassOp::Signal), [1, 9, 0, 0, 0]), "target=1 signal=9");
+        assert_eq!(class(Some(ClassOp::SocketRaw), [2, 3, 1, 0, 0]), "family=2 type=3 protocol=1");
+    }
+}

@@ -1,0 +1,38 @@
+//! The Prometheus endpoint: one page, read-only, on loopback unless the operator says otherwise.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use super::metrics::{self, EventCounters, Snapshot};
+
+/// As Prometheus asks for it.
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Takes a snapshot; may block.
+pub type Ask = Arc<dyn Fn() -> Snapshot + Send + Sync>;
+
+/// Takes the address.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Serves until the process ends.
+pub async fn serve(listener: TcpListener, counters: Arc<EventCounters>, ask: Ask) -> std::io::Result<()> {
+    let page = move || {
+        let (counters, ask) = (counters.clone(), ask.clone());
+        async move {
+            let made = tokio::task::spawn_blocking(move || metrics::page(&counters, ask())).await;
+            match made {
+                Ok(Ok(page)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response(),
+                Ok(Err(_)) | Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            }
+        }
+    };
+    axum::serve(listener, Router::new().route("/metrics", get(page))).await
+}

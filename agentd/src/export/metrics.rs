@@ -1,0 +1,231 @@
+//! What Prometheus sees. Counters of events are kept; everything else is asked for when somebody scrapes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use agentguard_api::report::{AgentView, Canary, StoreStatus};
+use agentguard_core::record::Record;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use crate::kernel::{Counters, ProgramStats};
+use crate::record::kind;
+
+/// Counters that the pipeline adds to.
+#[derive(Debug, Default)]
+pub struct EventCounters {
+    events: Family<EventLabels, Counter>,
+    findings: Family<FindingLabels, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    kind: &'static str,
+    verdict: &'static str,
+    enforced: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FindingLabels {
+    severity: String,
+}
+
+/// Everything else, at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Losses by stage.
+    pub lost: BTreeMap<String, u64>,
+    /// The kernel programs' counters.
+    pub kernel: Counters,
+    /// Statistics by program.
+    pub programs: Vec<ProgramStats>,
+    /// Agents that run.
+    pub agents: Vec<AgentView>,
+    /// Version of the policy.
+    pub policy: String,
+    /// The back end.
+    pub backend: String,
+    /// Proof that the kernel path denies.
+    pub canary: Option<Canary>,
+    /// The store.
+    pub store: Option<StoreStatus>,
+    /// Followers of events.
+    pub followers: u64,
+}
+
+impl EventCounters {
+    /// One record.
+    pub fn count(&self, record: &Record) {
+        let labels = EventLabels {
+            kind: kind(&record.call),
+            verdict: record.decision.verdict.name(),
+            enforced: if record.decision.enforced { "true" } else { "false" },
+        };
+        self.events.get_or_create(&labels).inc();
+        for finding in &record.findings {
+            let severity = format!("{:?}", finding.severity).to_uppercase();
+            self.findings.get_or_create(&FindingLabels { severity }).inc();
+        }
+    }
+}
+
+/// The page that Prometheus reads, in the OpenMetrics text format.
+pub fn page(counters: &Arc<EventCounters>, snapshot: Snapshot) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("agentguard");
+    registry.register(
+        "events",
+        "Records by kind, verdict and whether it was enforced",
+        counters.events.clone(),
+    );
+    registry.register("findings", "Findings of policy by severity", counters.findings.clone());
+    registry.register_collector(Box::new(Asked(snapshot)));
+    let mut page = String::new();
+    text::encode(&mut page, &registry)?;
+    Ok(page)
+}
+
+#[derive(Debug)]
+struct Asked(Snapshot);
+
+impl Collector for Asked {
+    fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
+        self.losses(&mut to)?;
+        self.agents(&mut to)?;
+        self.infos(&mut to)?;
+        self.health(&mut to)?;
+        self.programs(&mut to)
+    }
+}
+
+impl Asked {
+    fn losses(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let lost: Vec<_> =
+            self.0.lost.iter().map(|(stage, count)| ([("stage", stage.as_str())], *count)).collect();
+        counters(
+            to,
+            "events_lost",
+            "Events that were not recorded, by the stage that they did not reach",
+            &lost,
+        )?;
+        let kernel = &self.0.kernel;
+        let kernel = [
+            ("emitted", kernel.emitted),
+            ("lost", kernel.lost),
+            ("denied", kernel.denied),
+            ("unresolved", kernel.unresolved),
+            ("no_memory", kernel.no_memory),
+            ("helper", kernel.helper),
+            ("dns_skipped", kernel.dns_skipped),
+        ]
+        .map(|(counter, count)| ([("counter", counter)], count));
+        counters(to, "kernel", "The kernel programs' own counters since they were loaded", &kernel)
+    }
+
+    fn agents(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut modes = BTreeMap::from([("enforce", 0.0), ("observe", 0.0)]);
+        for agent in &self.0.agents {
+            if let Some(count) = modes.get_mut(agent.mode.as_str()) {
+                *count += 1.0;
+            }
+        }
+        let modes: Vec<_> = modes.into_iter().map(|(mode, count)| ([("mode", mode)], count)).collect();
+        gauges(to, "agents", "Agents that run, by mode", &modes)?;
+        let by_agent = |value: fn(&AgentView) -> u32| -> Vec<_> {
+            self.0
+                .agents
+                .iter()
+                .map(|agent| ([("agent", agent.name.0.as_str())], f64::from(value(agent))))
+                .collect()
+        };
+        gauges(to, "agent_rules", "Rules in force, by agent", &by_agent(|agent| agent.rules))?;
+        gauges(to, "agent_processes", "Processes, by agent", &by_agent(|agent| agent.processes))
+    }
+
+    fn infos(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let version = env!("CARGO_PKG_VERSION");
+        gauges(to, "build", "Version of agentd", &[([("version", version)], 1.0)])?;
+        gauges(
+            to,
+            "policy",
+            "Version of the policy in force",
+            &[([("version", self.0.policy.as_str())], 1.0)],
+        )?;
+        gauges(to, "backend", "Enforcement back end", &[([("backend", self.0.backend.as_str())], 1.0)])?;
+        gauges(to, "followers", "Readers that follow events", &[([], float(self.0.followers))])
+    }
+
+    fn health(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        if let Some(canary) = &self.0.canary {
+            let ok = if canary.ok { 1.0 } else { 0.0 };
+            gauges(to, "canary_ok", "1 if what must be denied was denied at the last try", &[([], ok)])?;
+            let age = float(canary.age_ms) / 1000.0;
+            gauges(to, "canary_age_seconds", "Time since the last try", &[([], age)])?;
+        }
+        if let Some(store) = &self.0.store {
+            gauges(to, "store_records", "Records in the store", &[([], float(store.records))])?;
+            gauges(to, "store_bytes", "Size of the store on disk", &[([], float(store.bytes))])?;
+        }
+        Ok(())
+    }
+
+    fn programs(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let by_program = |value: fn(&ProgramStats) -> u64| -> Vec<_> {
+            self.0
+                .programs
+                .iter()
+                .map(|program| ([("program", program.name.as_str())], value(program)))
+                .collect()
+        };
+        counters(
+            to,
+            "program_runs",
+            "Runs of kernel programs while statistics were on",
+            &by_program(|of| of.runs),
+        )?;
+        counters(
+            to,
+            "program_nanoseconds",
+            "Time in kernel programs while statistics were on",
+            &by_program(|of| of.ns),
+        )?;
+        let misses = by_program(|of| of.recursion_misses);
+        counters(to, "program_recursion_misses", "Runs of kernel programs that the kernel skipped", &misses)
+    }
+}
+
+fn counters<const N: usize>(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: &[([(&str, &str); N], u64)],
+) -> fmt::Result {
+    let mut metric = to.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, value) in values {
+        metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+    }
+    Ok(())
+}
+
+fn gauges<const N: usize>(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: &[([(&str, &str); N], f64)],
+) -> fmt::Result {
+    let mut metric = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in values {
+        metric.encode_family(labels)?.encode_gauge(value)?;
+    }
+    Ok(())
+}
+
+/// Prometheus counts in floating point; exact up to 2^53.
+#[allow(clippy::cast_precision_loss)]
+fn float(value: u64) -> f64 {
+    value as f64
+}

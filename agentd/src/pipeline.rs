@@ -1,0 +1,202 @@
+//! The way of an event through agentd, and the arrows between its stages.
+//!
+//! Each stage is a thread that ends when the stage before it ends, so a stop drains everything that was sensed.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::act::Act;
+use crate::decide::Decide;
+use crate::enrich::Enrich;
+use crate::export::Export;
+use crate::kernel::{Kernel, KernelError};
+use crate::record::write::Writer;
+use crate::sense;
+use crate::sense::decode::DecodeError;
+
+/// Batches between the stages that only compute. They keep up with each other, so this only smooths scheduling.
+const COMPUTED_BATCHES: usize = 16;
+
+/// Batches that may wait for the disk: at 256 records of about 1 KiB this is 64 MiB of patience at the very worst, and
+/// about a second of a busy host.
+const STORED_BATCHES: usize = 256;
+
+/// Batches that may wait for followers and counters.
+const EXPORTED_BATCHES: usize = 64;
+
+/// What the stages are made of.
+pub struct Stages {
+    /// Names of agents, processes, files and addresses.
+    pub enrich: Enrich,
+    /// Rules and findings.
+    pub decide: Decide,
+    /// Incident ids and the log.
+    pub act: Act,
+    /// The store.
+    pub record: Writer,
+    /// Followers and metrics.
+    pub export: Export,
+}
+
+/// The running pipeline.
+pub struct Pipeline {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pipeline {
+    /// Starts every stage.
+    pub fn start(kernel: Arc<dyn Kernel>, stages: Stages, counts: &Arc<Counts>) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let Stages { mut enrich, mut decide, mut act, mut record, mut export } = stages;
+
+        let (sensed, events) = arrow("enrich", COMPUTED_BATCHES, Full::Wait, counts);
+        let (enriched, known) = arrow("decide", COMPUTED_BATCHES, Full::Wait, counts);
+        let (decided, decisions) = arrow("act", COMPUTED_BATCHES, Full::Wait, counts);
+        let (acted, records) = arrow("record", STORED_BATCHES, Full::Lose, counts);
+        let (recorded, kept) = arrow("export", EXPORTED_BATCHES, Full::Lose, counts);
+
+        let threads = vec![
+            stage("sense", {
+                let (stop, counts) = (stop.clone(), counts.clone());
+                move || sense::run(&*kernel, &stop, &sensed, &counts)
+            })?,
+            stage("enrich", move || {
+                for batch in events {
+                    enriched.send(enrich.enrich(batch))
+                }
+            })?,
+            stage("decide", move || {
+                for batch in known {
+                    decided.send(decide.decide(batch))
+                }
+            })?,
+            stage("act", move || {
+                for batch in decisions {
+                    acted.send(act.act(batch))
+                }
+            })?,
+            stage("record", move || record.run(&records, &recorded))?,
+            stage("export", move || {
+                for batch in kept {
+                    export.export(batch)
+                }
+            })?,
+        ];
+        Ok(Self { stop, threads })
+    }
+
+    /// Stops sensing and waits until what was sensed is stored.
+    pub fn drain(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a stage of the pipeline had panicked");
+            }
+        }
+    }
+
+    /// Whether every stage still runs.
+    pub fn is_alive(&self) -> bool {
+        self.threads.iter().all(|thread| !thread.is_finished())
+    }
+}
+
+fn stage(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+/// What a full arrow does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// Waits. In front of stages that only compute: while they are behind, the kernel's ring takes up the slack, and what
+    /// it can not hold the kernel counts.
+    Wait,
+    /// Loses the batch and counts it. In front of what depends on a disk or on readers.
+    Lose,
+}
+
+/// The sending end of a bounded channel between two stages.
+pub struct Arrow<T> {
+    to: &'static str,
+    sender: SyncSender<Vec<T>>,
+    full: Full,
+    counts: Arc<Counts>,
+}
+
+/// A bounded channel into the stage `to`.
+pub fn arrow<T>(
+    to: &'static str,
+    batches: usize,
+    full: Full,
+    counts: &Arc<Counts>,
+) -> (Arrow<T>, Receiver<Vec<T>>) {
+    let (sender, receiver) = sync_channel(batches);
+    (Arrow { to, sender, full, counts: counts.clone() }, receiver)
+}
+
+impl<T> Arrow<T> {
+    /// Hands a batch on. What can not be handed on is counted as lost before the stage `to`.
+    pub fn send(&self, batch: Vec<T>) {
+        if batch.is_empty() {
+            return;
+        }
+        let lost = match self.full {
+            Full::Wait => self.sender.send(batch).map_err(|refused| refused.0),
+            Full::Lose => self.sender.try_send(batch).map_err(|refused| match refused {
+                TrySendError::Full(batch) | TrySendError::Disconnected(batch) => batch,
+            }),
+        };
+        if let Err(batch) = lost {
+            self.counts.lose(self.to, batch.len());
+        }
+    }
+}
+
+/// What did not get through, by stage. Read by metrics and `status`.
+#[derive(Debug, Default)]
+pub struct Counts {
+    lost: Mutex<BTreeMap<&'static str, u64>>,
+    sensed: AtomicU64,
+}
+
+impl Counts {
+    /// Events lost before a stage.
+    pub fn lose(&self, stage: &'static str, events: usize) {
+        if events == 0 {
+            return;
+        }
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = lost.entry(stage).or_default();
+        // The first loss is news; the rest is in the metrics.
+        if *count == 0 {
+            tracing::warn!(stage, events, "events are lost; see agentguard_events_lost_total");
+        }
+        *count = count.saturating_add(u64::try_from(events).unwrap_or(u64::MAX));
+    }
+
+    /// A record of the ring that was not understood.
+    pub fn not_decoded(&self, error: DecodeError) {
+        tracing::debug!(%error, "a kernel record was not understood");
+        self.lose("decode", 1);
+    }
+
+    /// A kernel call that failed and will be tried again.
+    pub fn kernel_failed(&self, call: &'static str, error: &KernelError) {
+        tracing::debug!(call, %error, "the kernel interface failed");
+        self.lose("kernel_calls", 1);
+    }
+
+    /// Events taken from the ring.
+    pub fn sensed(&self, events: usize) {
+        self.sensed.fetch_add(u64::try_from(events).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Losses by stage so far.
+    pub fn lost(&self) -> BTreeMap<&'static str, u64> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

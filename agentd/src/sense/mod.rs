@@ -1,0 +1,114 @@
+//! Sense: takes raw records from the kernel, and once a second the sums that the kernel keeps.
+//!
+//! Runs on a thread of its own, because waiting for the ring blocks. Knows no names and no rules.
+
+mod bytes;
+pub mod decode;
+pub mod event;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use agentguard_core::ids::AgentKey;
+use agentguard_core::verdict::{Answer, Reason, Verdict};
+
+use crate::clock;
+use crate::kernel::{FileBytes, Kernel, PeerBytes};
+use crate::pipeline::{Arrow, Counts};
+use event::{Body, Event, ProcessId, Ruling};
+
+/// How long one wait for events may last: also how late a stop or a sum can be.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Sums are fetched this often; the issue of record promises a second.
+const SUMS_EVERY: Duration = Duration::from_secs(1);
+
+/// Events handed on at once: large enough to make the hand-over cheap, small enough to stay in the cache.
+const BATCH: usize = 256;
+
+/// Senses until `stop`, then returns, which ends the stages behind it one by one.
+pub fn run(kernel: &dyn Kernel, stop: &AtomicBool, next: &Arrow<Event>, counts: &Counts) {
+    let mut sums_due = Instant::now() + SUMS_EVERY;
+    while !stop.load(Ordering::Relaxed) {
+        let mut batch = Vec::new();
+        let waited = kernel.next_events(WAIT, &mut |record| {
+            match decode::decode(record) {
+                Ok(event) => batch.push(event),
+                Err(error) => counts.not_decoded(error),
+            }
+            if batch.len() >= BATCH {
+                next.send(std::mem::take(&mut batch));
+            }
+        });
+        if let Err(error) = waited {
+            counts.kernel_failed("next_events", &error);
+            std::thread::sleep(WAIT);
+        }
+        if Instant::now() >= sums_due {
+            sums_due = Instant::now() + SUMS_EVERY;
+            batch.extend(sums(kernel, counts));
+        }
+        next.send(batch);
+    }
+    next.send(sums(kernel, counts));
+}
+
+fn sums(kernel: &dyn Kernel, counts: &Counts) -> Vec<Event> {
+    let now = clock::boot_ns();
+    let files = kernel.take_file_bytes().unwrap_or_else(|error| {
+        counts.kernel_failed("take_file_bytes", &error);
+        Vec::new()
+    });
+    let peers = kernel.take_peers().unwrap_or_else(|error| {
+        counts.kernel_failed("take_peers", &error);
+        Vec::new()
+    });
+    let files = files.into_iter().map(|sum| file_sum(now, &sum));
+    let peers = peers.into_iter().map(|sum| peer_sum(now, &sum));
+    files.chain(peers).collect()
+}
+
+fn file_sum(now: u64, sum: &FileBytes) -> Event {
+    let body = Body::FileIo {
+        id: sum.id,
+        read_bytes: sum.read_bytes,
+        written_bytes: sum.written_bytes,
+        closed: false,
+    };
+    plain(now, sum.agent, ProcessId { pid: sum.pid, start_ns: 0 }, "file_io", body)
+}
+
+fn peer_sum(now: u64, sum: &PeerBytes) -> Event {
+    let body = Body::PeerIo {
+        address: sum.address,
+        port: sum.port,
+        protocol: sum.protocol,
+        sent_bytes: sum.sent_bytes,
+        received_bytes: sum.received_bytes,
+    };
+    plain(now, sum.agent, ProcessId::default(), "peer_io", body)
+}
+
+/// An event that agentd makes of a kernel sum: nothing was asked and nothing was decided.
+fn plain(time_ns: u64, agent: AgentKey, process: ProcessId, call: &'static str, body: Body) -> Event {
+    Event {
+        time_ns,
+        agent,
+        generation: 0,
+        process,
+        parent: ProcessId::default(),
+        tid: process.pid,
+        uid: 0,
+        gid: 0,
+        comm: String::new(),
+        call,
+        operation: None,
+        ruling: Ruling {
+            verdict: Verdict::Allow,
+            answer: Answer::default_of(Verdict::Allow),
+            reason: Reason::Default,
+            enforced: false,
+        },
+        body,
+    }
+}

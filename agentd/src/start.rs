@@ -1,0 +1,295 @@
+//! Wires everything: attach, bind, restore, serve, ready; then waits for signals and stops in the same order.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agentguard_policy::PolicySet;
+use anyhow::{Context, Result};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::act::Act;
+use crate::agents::directory::Directory;
+use crate::agents::registry::{Registry, SWEEP_EVERY};
+use crate::config::{BackendChoice, Config};
+use crate::control::{self, Control, Daemon};
+use crate::decide::Decide;
+use crate::enrich::Enrich;
+use crate::export::metrics::{EventCounters, Snapshot};
+use crate::export::{Export, Followers, Tally, http};
+use crate::health::{CHECK_EVERY, Health};
+use crate::kernel::{self, Backend, Ebpf, Kernel, LoadOptions};
+use crate::pipeline::{Counts, Pipeline, Stages};
+use crate::policy::InUse;
+use crate::record::write::Writer;
+use crate::record::{Store, history};
+
+/// The kernel programs' pins: enforcement lives here while agentd does not.
+const PIN_ROOT: &str = "/sys/fs/bpf/agentguard";
+
+/// Sockets and the canary's file.
+const RUN_DIR: &str = "/run/agentguard";
+
+/// Clients that still read a stream are given this long at the end.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Loads and attaches the kernel programs, or says why this kernel can not.
+pub fn attach(config: &Config) -> Result<Arc<dyn Kernel>> {
+    std::fs::create_dir_all(RUN_DIR).context(RUN_DIR)?;
+    let options = LoadOptions {
+        backend: match config.backend {
+            BackendChoice::Auto => None,
+            BackendChoice::Lsm => Some(Backend::Lsm),
+            BackendChoice::FmodRet => Some(Backend::FmodRet),
+            BackendChoice::Tracing => Some(Backend::Tracing),
+        },
+        pin_root: PIN_ROOT.into(),
+        run_dir: RUN_DIR.into(),
+    };
+    Ok(Arc::new(Ebpf::load(&options).context("kernel programs")?))
+}
+
+/// Takes the kernel programs away.
+pub fn unload() -> Result<()> {
+    kernel::unload(Path::new(PIN_ROOT)).context("kernel programs")?;
+    tracing::warn!("the kernel programs are gone: no agent is governed any more");
+    Ok(())
+}
+
+/// Says whether configuration and policy can be used.
+pub fn check(config: &Config) -> Result<()> {
+    let folder = config.effective_policy_dir();
+    let policy = PolicySet::read(&folder)?;
+    println!("configuration ok; policy {} in {} ok", policy.version().short(), folder.display());
+    Ok(())
+}
+
+/// Runs the daemon on a kernel that is attached already, until a signal ends it.
+pub async fn run(config: Config, kernel: Arc<dyn Kernel>) -> Result<()> {
+    let running = Running::start(config, kernel).await?;
+    let reason = running.until_signal().await;
+    tracing::info!("agentd stops ({reason}); the kernel goes on enforcing");
+    running.stop().await
+}
+
+/// A started daemon.
+pub struct Running {
+    config: Config,
+    daemon: Daemon,
+    pipeline: Pipeline,
+    stop: watch::Sender<bool>,
+    server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Running {
+    /// Everything, in this order: what can be refused comes before what would have to be taken back.
+    pub async fn start(config: Config, kernel: Arc<dyn Kernel>) -> Result<Self> {
+        let store = Store::open(&config.state_dir)?;
+        let policy = Arc::new(InUse::start(&config.effective_policy_dir(), &config.state_dir)?);
+        let socket =
+            control::bind(&config.socket).with_context(|| format!("socket {}", config.socket.display()))?;
+        let metrics = match config.metrics.listen.0 {
+            Some(address) => {
+                Some(http::bind(address).await.with_context(|| format!("metrics on {address}"))?)
+            }
+            None => None,
+        };
+
+        let counts = Arc::new(Counts::default());
+        let directory = Arc::new(Directory::default());
+        let (followers, tally) = (Followers::default(), Arc::new(Tally::default()));
+        let counters = Arc::new(EventCounters::default());
+        let registry = Arc::new(Registry::new(
+            kernel.clone(),
+            store.clone(),
+            directory.clone(),
+            policy.clone(),
+            tally.clone(),
+            config.degraded,
+        )?);
+        let restored = registry.restore().await?;
+        let stages = Stages {
+            enrich: Enrich::new(directory),
+            decide: Decide::new(policy, counts.clone()),
+            act: Act::new(history::newest_incident(&store.reader()?)?.as_ref()),
+            record: Writer::new(&store, &config.retention, counts.clone())?,
+            export: Export::new(followers.clone(), tally, counters.clone()),
+        };
+        let pipeline = Pipeline::start(kernel.clone(), stages, &counts).context("pipeline")?;
+        let dirs = config.clone();
+        let daemon = Daemon {
+            health: Arc::new(Health::new(kernel.clone())),
+            kernel,
+            registry,
+            store,
+            followers,
+            counts,
+            policy_dir: Arc::new(move || dirs.effective_policy_dir()),
+            started: Instant::now(),
+        };
+
+        let (stop, stopped) = watch::channel(false);
+        if let Some(listener) = metrics {
+            let asked = daemon.clone();
+            tokio::spawn(http::serve(listener, counters, Arc::new(move || snapshot(&asked))));
+        }
+        let server = tokio::spawn(control::serve(socket, Control::new(daemon.clone()), until(stopped)));
+        let running = Self { config, daemon, pipeline, stop, server };
+        running.watch_health();
+        running.watch_agents();
+        running.tell_ready(restored);
+        Ok(running)
+    }
+
+    fn tell_ready(&self, restored: u32) {
+        let daemon = &self.daemon;
+        let policy = daemon.registry.policy().version();
+        tracing::info!(
+            agents = restored,
+            policy = policy.version,
+            "agentd {} is ready: back end {}, listening on {}",
+            env!("CARGO_PKG_VERSION"),
+            control::backend(daemon),
+            self.config.socket.display()
+        );
+        for limit in daemon.kernel.limits() {
+            tracing::warn!("this back end can not enforce: {limit}");
+        }
+        notify(&[NotifyState::Ready]);
+    }
+
+    /// The canary, and the watchdog only as long as the pipeline lives.
+    fn watch_health(&self) {
+        let health = self.daemon.health.clone();
+        tokio::spawn(async move {
+            let mut ticks = interval(CHECK_EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let health = health.clone();
+                // A failing canary is told by Health itself.
+                drop(tokio::task::spawn_blocking(move || health.canary(Duration::ZERO)).await);
+            }
+        });
+    }
+
+    fn watch_agents(&self) {
+        let registry = self.daemon.registry.clone();
+        tokio::spawn(async move {
+            let mut ticks = interval(SWEEP_EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                registry.sweep().await;
+            }
+        });
+    }
+
+    /// Handles signals until one ends the daemon, and says which.
+    async fn until_signal(&self) -> &'static str {
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => {
+                tracing::error!(%error, "signals can not be received");
+                return "no signals";
+            }
+        };
+        let mut watchdog = interval(watchdog_period());
+        loop {
+            tokio::select! {
+                _ = signals.hangup.recv() => self.reload().await,
+                _ = signals.terminate.recv() => return "SIGTERM",
+                _ = signals.interrupt.recv() => return "SIGINT",
+                _ = watchdog.tick() => match self.pipeline.is_alive() {
+                    true => notify(&[NotifyState::Watchdog]),
+                    false => return "a stage of the pipeline ended",
+                },
+            }
+        }
+    }
+
+    async fn reload(&self) {
+        notify(&[
+            NotifyState::Reloading,
+            NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Status("reloading")),
+        ]);
+        let folder: PathBuf = self.config.effective_policy_dir();
+        if let Err(error) = self.daemon.registry.reload_policy(&folder, "SIGHUP").await {
+            tracing::error!(
+                "the policy in {} was not put into force; the running one stays\n{error}",
+                folder.display()
+            );
+        }
+        notify(&[NotifyState::Ready]);
+    }
+
+    /// Stops serving, then drains the pipeline.
+    pub async fn stop(self) -> Result<()> {
+        notify(&[NotifyState::Stopping]);
+        let _ = self.stop.send(true);
+        if let Ok(served) = tokio::time::timeout(GOODBYE, self.server).await {
+            served.context("server")??;
+        }
+        let pipeline = self.pipeline;
+        tokio::task::spawn_blocking(move || pipeline.drain()).await.context("pipeline")?;
+        // A socket that nobody answers would look like a hung agentd.
+        let _ = std::fs::remove_file(&self.config.socket);
+        Ok(())
+    }
+}
+
+struct Signals {
+    hangup: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // It fails only if the sender is gone, which is a stop as well.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// systemd wants two signs of life per period.
+fn watchdog_period() -> Duration {
+    sd_notify::watchdog_enabled().map_or(CHECK_EVERY, |period| (period / 2).max(Duration::from_millis(100)))
+}
+
+/// Nobody listens when agentd was not started by systemd.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd could not be told");
+    }
+}
+
+/// Everything that Prometheus asks for, at this moment.
+fn snapshot(daemon: &Daemon) -> Snapshot {
+    let mut lost: std::collections::BTreeMap<String, u64> =
+        daemon.counts.lost().into_iter().map(|(stage, count)| (stage.to_owned(), count)).collect();
+    let kernel = daemon.kernel.counters().unwrap_or_default();
+    lost.insert("ring".to_owned(), kernel.lost);
+    let agents = daemon.registry.list().unwrap_or_default();
+    Snapshot {
+        lost,
+        kernel,
+        programs: daemon.kernel.programs().unwrap_or_default(),
+        agents: agents.into_iter().filter(|agent| agent.ended_ns == 0).collect(),
+        policy: daemon.registry.policy().version().version,
+        backend: control::backend(daemon),
+        canary: daemon.health.last(),
+        store: daemon.store.status().ok(),
+        followers: u64::try_from(daemon.followers.count()).unwrap_or(u64::MAX),
+    }
+}
