@@ -41,7 +41,7 @@ pub fn run(typed: &Typed) -> Result<Outcome, Failure> {
     let outcome = match &typed.command {
         Command::Status => status::run(&mut daemon()?, screen),
         Command::Doctor => doctor::run(screen),
-        Command::Run(arguments) => run_command::run(arguments, &mut daemon()?),
+        Command::Run(arguments) => run_command::run(arguments, daemon()?),
         Command::Enroll(arguments) => enroll::run(arguments, &mut daemon()?, screen),
         Command::Release(arguments) => release::run(arguments, &mut daemon()?, screen),
         Command::Agents(arguments) => agents::run(arguments, &mut daemon()?, screen),

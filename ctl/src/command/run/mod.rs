@@ -82,7 +82,7 @@ pub(crate) fn mode(observe: bool, enforce: bool) -> String {
 }
 
 /// Starts the command, enrolls it, lets it go, and waits for it.
-pub(crate) fn run(arguments: &Arguments, daemon: &mut Daemon) -> Result<Outcome, Failure> {
+pub(crate) fn run(arguments: &Arguments, mut daemon: Daemon) -> Result<Outcome, Failure> {
     let request = arguments.request(SpecText::find(&arguments.spec)?)?;
     daemon.connect()?;
 
@@ -95,21 +95,31 @@ pub(crate) fn run(arguments: &Arguments, daemon: &mut Daemon) -> Result<Outcome,
 
     let waiting = gate.wait_until_ready()?;
     let target = Some(v1::enroll_request::Target::RunPid(child.id()));
-    let enrolled =
-        match daemon.call(async |client| client.enroll(v1::EnrollRequest { target, ..request }).await) {
-            Ok(enrolled) => enrolled,
-            Err(failure) => {
-                waiting.never();
-                let _gone = child.wait();
-                return Err(failure);
-            }
-        };
+    let answer = daemon.call(async |client| client.enroll(v1::EnrollRequest { target, ..request }).await);
+    // The command may run for days; agentd need not keep a connection for it.
+    drop(daemon);
+    let enrolled = match answer {
+        Ok(enrolled) => enrolled,
+        Err(failure) => {
+            waiting.never();
+            let _gone = child.wait();
+            return Err(refused(failure));
+        }
+    };
     for warning in &enrolled.warnings {
         eprintln!("agentctl: {warning}");
     }
     let signals = wait::Signals::take()?;
     waiting.go(&enrolled.agent.name.0);
     signals.wait_for(&mut child).map(Outcome::Status)
+}
+
+/// Whatever agentd says instead of yes, the command was refused.
+fn refused(failure: Failure) -> Failure {
+    match failure {
+        Failure::Failed(words) => Failure::Refused(words),
+        other => other,
+    }
 }
 
 #[cfg(test)]
