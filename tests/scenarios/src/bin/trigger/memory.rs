@@ -28,6 +28,11 @@ pub(crate) enum Command {
         #[arg(long)]
         late: bool,
     },
+    /// Maps a file privately, changes the page and makes it executable.
+    MapDirty {
+        /// The file, or fd:N.
+        target: Target,
+    },
     /// Maps a memfd executable.
     MapMemfd {
         #[arg(long)]
@@ -56,6 +61,13 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::MapExec { target, late } => {
             let file = target.acquire(libc::O_RDONLY)?;
             executable(Some(&file), libc::PROT_READ, libc::MAP_PRIVATE, late)
+        }
+        Command::MapDirty { target } => {
+            let file = target.acquire(libc::O_RDONLY)?;
+            let write = libc::PROT_READ | libc::PROT_WRITE;
+            let mapping = Mapping::new(Some(file.as_fd()), write, libc::MAP_PRIVATE).step("mmap")?;
+            mapping.write(b'X');
+            mapping.protect(libc::PROT_READ | libc::PROT_EXEC).step("mprotect")
         }
         Command::MapMemfd { late } => {
             let file = nix::sys::memfd::memfd_create("map", MFdFlags::MFD_CLOEXEC).step("memfd_create")?;
