@@ -268,6 +268,17 @@ guardrails contains {
 	"reason": "input, consoles, tunnels and virtual machines of this host",
 }
 
+# ---- MEDIUM: goes on, and is recorded ----
+
+guardrails contains {
+	"id": "service_account",
+	"ops": ["read"],
+	"path": "/run/secrets/kubernetes.io/serviceaccount/**",
+	"verdict": "audit",
+	"severity": "MEDIUM",
+	"reason": "the pod's own credentials for the cluster",
+}
+
 # ---- Findings: what one recorded request says ----
 
 # Whether a path is the directory or lies below it.

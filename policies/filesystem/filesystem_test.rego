@@ -124,45 +124,7 @@ test_kubeconfig_takes_role_tier_and_a_spec_that_names_it if {
 	denying("read", "/home/*/.kube/**") == {"kubeconfig"} with input as high
 }
 
-works_in(workspace, more) := as_agent({
-	"variables": {"workspace": workspace},
-	"spec": {"files": object.union(
-		{"default": "deny", "write": [workspace, sprintf("%s/**", [workspace]), "/tmp/**", "/home/ada/.cache/**", "/dev/pts/*"]},
-		more,
-	)},
-})
-
-test_a_repository_is_not_deleted_and_git_can_still_work if {
-	here := works_in("/srv/work", {})
-	denying("delete", "/srv/work/**/.git") == {"git_repository"} with input as here
-	denying("write", "/srv/work/**/*.git/objects/pack/pack-*.{pack,idx}") == {"git_objects"} with input as here
-	denying("create", "/srv/work/**/*.git/hooks/*") == {"git_hooks"} with input as here
-	guardrail("git_locks").verdict == "allow" with input as here
-}
-
-test_work_is_where_the_spec_grants_changes_but_not_scratch if {
-	filesystem.work_roots == {"/srv/work"} with input as works_in("/srv/work", {})
-	filesystem.work_roots == {"/tmp/demo"} with input as works_in("/tmp/demo", {})
-	filesystem.work_roots == {"/srv/work", "/srv/more/a"} with input as works_in("/srv/work", {"delete": ["/srv/more/a/b*/c"]})
-	filesystem.work_roots == set() with input as as_agent({"spec": {"files": {"default": "deny", "write": ["/tmp/**"]}}})
-}
-
-test_work_is_everywhere_when_the_spec_does_not_say_where if {
-	filesystem.work_roots == {""} with input as as_agent({})
-	filesystem.work_roots == {""} with input as as_agent({"spec": {"files": {"default": "allow", "write": ["/srv/**"]}}})
-	unresolved := works_in("/srv/work", {"delete": ["${home}/x/**"]})
-	"" in filesystem.work_roots with input as unresolved
-	pointed := works_in("/srv/work", {"delete": ["/opt/r/.git/HEAD"]})
-	"" in filesystem.work_roots with input as pointed
-}
-
-test_an_agent_that_changes_nothing_has_no_rules_about_repositories if {
-	not guardrail("git_repository") with input as as_agent({"spec": {"files": {"default": "deny"}}})
-}
-
-test_environment_files_are_recorded if {
-	guardrail("environment_files").verdict == "audit" with input as as_agent({})
-}
+test_the_pod_account_is_recorded if guardrail("service_account").verdict == "audit" with input as as_agent({})
 
 test_ids_are_unique_and_every_guardrail_has_a_reason if {
 	ids := [found.id | some found in filesystem.guardrails] with input as as_agent({})

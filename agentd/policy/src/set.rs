@@ -301,6 +301,11 @@ fn packs(files: &PolicyFiles) -> Result<BTreeMap<String, Pack>, PolicyErrors> {
     }
     for (name, pack) in &packs {
         let guards = pack.outlines.iter().any(|(_, outline)| outline.head(GUARDRAILS).is_some());
+        // regorus 0.14 loses rules of the other file where a test replaces the input.
+        if let Some((file, _)) = pack.outlines.get(1) {
+            let message = "is a second file of this pack; a pack is one file, and what packs share goes into lib/lib.rego";
+            errors.push(PolicyError::new(files.shown(file), 1, message));
+        }
         if name != LIBRARY && !guards {
             let file = pack.outlines.first().map_or("", |(file, _)| file.as_str());
             let message = "has no rule `guardrails`; write `guardrails contains g if …`";

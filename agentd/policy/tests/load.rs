@@ -174,6 +174,7 @@ fn files_are_where_their_packages_say() {
         (("b/a.rego", GOOD), "must be `agentguard.b`"),
         (("a.rego", GOOD), "directory named as its pack"),
         (("a/a_test.rego", GOOD), "must be `agentguard.a_test`"),
+        (("z/more.rego", "package agentguard.z"), "a pack is one file"),
     ];
     for (file, message) in cases {
         let error = load(&[("z/z.rego", &GOOD.replace("agentguard.a", "agentguard.z")), file]).unwrap_err();

@@ -28,6 +28,7 @@ fn every_pack_passes_its_own_tests() {
 fn the_packs_tests_cover_them() {
     const LEAST_PERCENT: f64 = 90.0;
     for file in testing::run(shipped().files()).unwrap().coverage {
+        println!("{}: {:.1} % of {} lines", file.file.display(), file.percent(), file.lines);
         assert!(
             file.percent() > LEAST_PERCENT,
             "{}: {:.1} %, missed {:?}",

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use agentguard_core::lower;
 use agentguard_core::operation::{AddressOp, ClassOp, PathOp};
@@ -69,8 +70,11 @@ fn tables(spec: &ResolvedSpec) -> Tables {
     tables
 }
 
-fn coding_agent() -> Tables {
-    tables(&spec("coding-agent.toml", &[("workspace", WORKSPACE)]))
+/// Made once: lowering is the slow part of these tests.
+fn coding_agent() -> &'static Tables {
+    static TABLES: LazyLock<Tables> =
+        LazyLock::new(|| tables(&spec("coding-agent.toml", &[("workspace", WORKSPACE)])));
+    &TABLES
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -107,7 +111,7 @@ fn every_shipped_spec_becomes_tables_with_the_shipped_policy() {
 fn a_coding_agent_may_do_its_work() {
     use PathOp::{Attr, Create, Delete, Exec, Link, MapExec, Read, Write};
     expect(
-        &coding_agent(),
+        coding_agent(),
         Verdict::Allow,
         &[
             // ld.so, libc, locale, name services.
@@ -157,7 +161,7 @@ fn a_coding_agent_may_do_its_work() {
 fn a_coding_agent_may_use_git() {
     use PathOp::{Attr, Create, Delete, Link, Write};
     expect(
-        &coding_agent(),
+        coding_agent(),
         Verdict::Allow,
         &[
             // init and clone
@@ -218,7 +222,7 @@ fn a_coding_agent_may_use_git() {
 fn a_coding_agent_cannot_destroy_a_repository() {
     use PathOp::{Create, Delete, Link, Write};
     expect(
-        &coding_agent(),
+        coding_agent(),
         Verdict::Deny,
         &[
             (Delete, "W/.git"),
@@ -254,7 +258,7 @@ fn a_repository_in_a_workspace_below_tmp_is_protected_too() {
 fn a_coding_agent_reaches_no_secret_and_nothing_outside() {
     use PathOp::{Attr, Connect, Create, Delete, Exec, Link, Read, Write};
     expect(
-        &coding_agent(),
+        coding_agent(),
         Verdict::Deny,
         &[
             (Read, "/home/ada/.ssh"),

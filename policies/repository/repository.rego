@@ -1,7 +1,17 @@
-# Where the agent works: repositories and secrets among its own files.
-package agentguard.filesystem
+# Repository: what must survive where the agent works, and secrets among its own files.
+#
+# Guardrails go into the kernel: within this layer the most specific matching pattern decides, so every exception
+# ("allow") is written more specifically than the rule it is an exception from.
+package agentguard.repository
 
 import rego.v1
+
+files := data.files
+
+# Whether a path is the directory or lies below it.
+under(path, directory) if path == directory
+
+under(path, directory) if startswith(path, sprintf("%s/", [directory]))
 
 # ---- Where the agent works ----
 #
@@ -151,13 +161,4 @@ guardrails contains {
 	"reason": "named as a private key",
 } if {
 	count(work_roots) > 0
-}
-
-guardrails contains {
-	"id": "service_account",
-	"ops": ["read"],
-	"path": "/run/secrets/kubernetes.io/serviceaccount/**",
-	"verdict": "audit",
-	"severity": "MEDIUM",
-	"reason": "the pod's own credentials for the cluster",
 }
