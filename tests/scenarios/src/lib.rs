@@ -11,6 +11,7 @@ mod report;
 mod runner;
 mod scenario;
 mod spec;
+mod table;
 
 pub use embedded::load_all;
 pub use expect::{Expect, Protected, RecordPattern, Status};
@@ -18,3 +19,4 @@ pub use need::Need;
 pub use report::{Outcome, Report, Result as ScenarioResult, Summary};
 pub use runner::{Context, ContextError, NoProgress, Progress, Step, run, run_all};
 pub use scenario::{Command, Group, LoadError, Scenario, State, User};
+pub use table::table;

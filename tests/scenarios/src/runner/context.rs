@@ -12,6 +12,8 @@ use crate::scenario::{Scenario, User};
 
 /// Folder of everything that scenarios make. On disk, because a tmpfs lacks some of what is tried.
 const ROOT: &str = "/var/tmp/agentguard-selftest";
+/// Records take milliseconds; emulated machines and floods take their time.
+const RECORD_LIMIT_SEC: u64 = 20;
 /// Where the trigger is installed, if not beside agentctl.
 const TRIGGER_FOLDERS: [&str; 3] = ["/usr/libexec/agentguard", "/usr/lib/agentguard", "/usr/bin"];
 const TRIGGER: &str = "agentguard-trigger";
@@ -31,6 +33,8 @@ pub struct Context {
     pub root: PathBuf,
     /// Name of the back end, as `agentctl status` says it.
     pub backend: String,
+    /// How long a record may take from the kernel to the store.
+    pub record_limit_sec: u64,
     pub(crate) person: Person,
     pub(crate) run_id: String,
 }
@@ -75,6 +79,7 @@ impl Context {
             agentctl: agentctl.to_owned(),
             trigger,
             root: PathBuf::from(ROOT),
+            record_limit_sec: RECORD_LIMIT_SEC,
             backend,
             person,
             run_id: format!("{}-{}", std::process::id(), now_ms % 1_000_000),

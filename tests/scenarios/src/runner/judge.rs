@@ -10,8 +10,6 @@ use crate::runner::process::{Ended, Limit};
 use crate::runner::snapshot::{self, Snapshot};
 use crate::scenario::{Scenario, State};
 
-/// How long a record may take from the kernel to the store.
-const RECORD_LIMIT: Limit = Limit::from_secs(15);
 /// At most so many records are told when one is missing.
 const TOLD_RECORDS: usize = 6;
 
@@ -22,6 +20,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) agent: &'a Agent<'a>,
     pub(crate) ended: &'a Ended,
     pub(crate) before: &'a Snapshot,
+    pub(crate) record_limit_sec: u64,
 }
 
 impl Evidence<'_> {
@@ -87,7 +86,7 @@ impl Evidence<'_> {
 
     fn records(&self) -> Result<(), String> {
         let wanted: Vec<_> = self.patterns(&self.scenario.expect.records);
-        let deadline = RECORD_LIMIT.deadline();
+        let deadline = Limit::from_secs(self.record_limit_sec).deadline();
         loop {
             let records = if wanted.is_empty() { Vec::new() } else { self.agent.records()? };
             let missing = wanted.iter().find(|pattern| !records.iter().any(|record| pattern.matches(record)));

@@ -158,7 +158,9 @@ fn in_place(
     }
 
     progress.step(scenario, Step::Verify);
-    let evidence = Evidence { scenario, place, agent: &agent, ended: &ended, before: &before };
+    let record_limit_sec = context.record_limit_sec;
+    let evidence =
+        Evidence { scenario, place, agent: &agent, ended: &ended, before: &before, record_limit_sec };
     let judged = evidence.judge().map_err(Stop::Failed);
     drop(agent);
     judged?;

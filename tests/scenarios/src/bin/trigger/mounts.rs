@@ -28,7 +28,8 @@ pub(crate) enum Command {
     },
     /// Mounts an overlay of a directory, then perhaps reads a file.
     OverlayMount {
-        lower: PathBuf,
+        /// Directories with a colon between them, two at least.
+        lower: String,
         to: PathBuf,
         #[arg(long)]
         open: Option<PathBuf>,
@@ -56,7 +57,7 @@ pub(crate) fn run(command: Command) -> Outcome {
             files::reach(open.as_deref())
         }
         Command::OverlayMount { lower, to, open } => {
-            let options = format!("lowerdir={}:/", lower.display());
+            let options = format!("lowerdir={lower}");
             let (kind, flags) = (Some("overlay"), MsFlags::MS_RDONLY);
             mount(Some("overlay"), &to, kind, flags, Some(options.as_str())).step("mount overlay")?;
             files::reach(open.as_deref())
