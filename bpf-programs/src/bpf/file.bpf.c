@@ -371,7 +371,7 @@ int BPF_PROG(after_splice, struct file *from, void *from_position, struct file *
 
 /* The last reference goes: report the bytes. A file that an ungoverned task closes last is swept by agentd. */
 SEC("lsm/file_free_security")
-void BPF_PROG(on_file_free, struct file *file)
+int BPF_PROG(on_file_free, struct file *file)
 {
 	struct decision nothing = {};
 	__u64 key = (__u64)file;
@@ -380,10 +380,10 @@ void BPF_PROG(on_file_free, struct file *file)
 	struct label owner;
 
 	if (!governed())
-		return;
+		return 0;
 	known = bpf_map_lookup_elem(&open_files, &key);
 	if (!known)
-		return;
+		return 0;
 	owner.slot = known->slot;
 	owner.serial = known->serial;
 	if ((known->read_bytes || known->written_bytes) && owner.slot != CANARY_SLOT) {
@@ -397,6 +397,7 @@ void BPF_PROG(on_file_free, struct file *file)
 		}
 	}
 	bpf_map_delete_elem(&open_files, &key);
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -113,12 +113,14 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// 6.12 and later crashed at times in early boot with every feature of `-cpu max` on QEMU 7.2; without
-    /// cmpxchg16b they are steadier.
+    /// 6.12 crashed at times in early boot with every feature of `-cpu max` on QEMU 7.2; without cmpxchg16b it is
+    /// steadier. From 6.19 on BPF task storage is allocated by kmalloc_nolock, which needs cmpxchg16b.
     pub(crate) fn needs_plain_cpu(&self) -> bool {
         KernelPackage::parse(&format!("linux-image-{}", self.release))
             .and_then(|package| package.series())
-            .is_some_and(|series| series >= Series { major: 6, minor: 12 })
+            .is_some_and(|series| {
+                series >= Series { major: 6, minor: 12 } && series < Series { major: 6, minor: 19 }
+            })
     }
 
     fn in_directory(directory: &Path) -> Option<Self> {

@@ -237,9 +237,10 @@ mod tests {
     }
 
     #[test]
-    fn newer_kernels_get_the_steadier_cpu() {
+    fn each_kernel_gets_the_cpu_that_it_runs_on() {
         assert!(joined(&spec("6.1.0-50-cloud-amd64", true)).contains("-cpu max -smp"));
         assert!(joined(&spec("6.12.107+deb13-cloud-amd64", true)).contains("-cpu max,-cx16 -smp"));
+        assert!(joined(&spec("7.2.13+deb14-cloud-amd64", true)).contains("-cpu max -smp"));
     }
 
     #[test]
