@@ -26,9 +26,8 @@ mod precedence;
 pub mod record;
 pub mod rule;
 pub mod spec;
-
 mod suggest;
 pub mod tables;
 pub mod verdict;
 
-pub use lower::{LowerError, MAX_RANGES, MAX_RULES, MAX_WORDS, lower};
+pub use lower::{LowerError, MAX_RANGES, MAX_RULES, MAX_WORDS, lower, lower_compact};

@@ -26,7 +26,8 @@ pub struct Tables {
 }
 
 /// Whether an answer of the automaton names exactly the rule that matched. The verdict and layer are always right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Ordered from the most exact, and largest, to the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Attribution {
     /// The rule that matched.
     Exact,

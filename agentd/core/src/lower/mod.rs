@@ -14,7 +14,7 @@ use crate::ids::RuleIndex;
 use crate::operation::{ClassOp, PathOp};
 use crate::precedence::{self, NO_GUARDRAIL, Strictness};
 use crate::rule::{Rule, Ruleset, Scope};
-use crate::tables::{Pinned, Tables};
+use crate::tables::{Attribution, Pinned, Tables};
 use crate::verdict::{Answer, Layer};
 
 /// Most rules of one agent, both layers.
@@ -24,10 +24,15 @@ pub const MAX_RANGES: usize = 64;
 /// Most 32-bit words of one agent's tables: the kernel's whole arena.
 pub const MAX_WORDS: usize = 1 << 22;
 
-/// Lowers the rules of one agent.
+/// Lowers the rules of one agent, naming rules as exactly as a reasonable size allows.
 pub fn lower(ruleset: &Ruleset) -> Result<Tables, LowerError> {
+    lower_compact(ruleset, Attribution::Exact)
+}
+
+/// The same, beginning at a less exact attribution: far smaller tables where many agents share the kernel's arena.
+pub fn lower_compact(ruleset: &Ruleset, attribution: Attribution) -> Result<Tables, LowerError> {
     let rules = validate::indexed(&ruleset.rules)?;
-    let (automaton, attribution) = paths::automaton(&rules, &ruleset.defaults)?;
+    let (automaton, attribution) = paths::automaton(&rules, &ruleset.defaults, attribution)?;
     let mut tables = Tables {
         automaton,
         attribution,

@@ -20,9 +20,10 @@ const ATTEMPTS: [(Attribution, usize); 3] =
 pub(super) fn automaton(
     rules: &[Indexed<'_>],
     defaults: &Defaults,
+    from: Attribution,
 ) -> Result<(Automaton, Attribution), LowerError> {
     let mut failure = TooLarge { states: 0, tags: Vec::new() };
-    for (attribution, states) in ATTEMPTS {
+    for (attribution, states) in ATTEMPTS.into_iter().filter(|(attribution, _)| *attribution >= from) {
         match attempt(rules, defaults, attribution, states) {
             Ok(automaton) => return Ok((automaton, attribution)),
             Err(error) => failure = error,
