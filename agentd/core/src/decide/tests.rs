@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::lower;
 use crate::operation::Operation;
 use crate::rule::{Defaults, Ports, Rule, Ruleset, Scope, Source};
-use crate::tables::{Edge, State};
+use crate::tables::{Attribution, Edge, State};
+use crate::{lower, lower_compact};
 
 fn verdicts() -> impl Strategy<Value = Verdict> {
     select(Verdict::ALL.to_vec())
@@ -110,6 +110,30 @@ proptest! {
     }
 
     #[test]
+    fn compact_tables_differ_at_most_in_which_of_two_alike_rules_they_name(
+        ruleset in rulesets(),
+        texts in proptest::collection::vec("(/[abc]){1,4}|@[ab]{1,2}|argv:[ab]{1,2}", 1..10),
+    ) {
+        let exact = lower(&ruleset).unwrap_or_else(|error| panic!("{error}"));
+        for attribution in [Attribution::SharedAllows, Attribution::Shared] {
+            let compact = lower_compact(&ruleset, attribution).unwrap_or_else(|error| panic!("{error}"));
+            prop_assert_eq!(compact.attribution, attribution);
+            for (op, text) in PathOp::ALL.into_iter().flat_map(|op| texts.iter().map(move |text| (op, text.as_bytes()))) {
+                let pairs = [
+                    (exact.path(op, text), compact.path(op, text)),
+                    (exact.path_elsewhere(op, text), compact.path_elsewhere(op, text)),
+                ];
+                for (left, right) in pairs {
+                    prop_assert_eq!(
+                        (left.verdict, left.layer, left.pinned), (right.verdict, right.layer, right.pinned));
+                    let exactly = attribution == Attribution::SharedAllows && left.verdict != Verdict::Allow;
+                    prop_assert!(left.rule == right.rule || !exactly);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn tables_and_rules_agree_about_addresses(ruleset in rulesets()) {
         let tables = lower(&ruleset).unwrap_or_else(|error| panic!("{error}"));
         let rules = Evaluator::new(Arc::new(ruleset)).expect("patterns");
@@ -149,7 +173,7 @@ proptest! {
     fn ranges_of_every_prefix_are_disjoint_and_cover_all_ports(ruleset in rulesets()) {
         let tables = lower(&ruleset).unwrap_or_else(|error| panic!("{error}"));
         for prefix in &tables.prefixes {
-            prop_assert!(prefix.ranges.len() <= lower::MAX_RANGES);
+            prop_assert!(prefix.ranges.len() <= crate::MAX_RANGES);
             let any: Vec<_> = prefix.ranges.iter().filter(|range| range.protocol == Protocol::Any).collect();
             prop_assert_eq!(any.first().map(|range| range.low), Some(0));
             prop_assert_eq!(any.last().map(|range| range.high), Some(65535));

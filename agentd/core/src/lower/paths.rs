@@ -17,24 +17,29 @@ use crate::verdict::{Answer, Layer, Verdict};
 const ATTEMPTS: [(Attribution, usize); 3] =
     [(Attribution::Exact, 50_000), (Attribution::SharedAllows, 200_000), (Attribution::Shared, MAX_STATES)];
 
+/// Builds the automaton at the most exact attribution, from `from` on, that stays small enough.
 pub(super) fn automaton(
     rules: &[Indexed<'_>],
     defaults: &Defaults,
     from: Attribution,
 ) -> Result<(Automaton, Attribution), LowerError> {
+    first_within(ATTEMPTS.into_iter().filter(|(attribution, _)| *attribution >= from), rules, defaults)
+}
+
+pub(super) fn first_within(
+    attempts: impl IntoIterator<Item = (Attribution, usize)>,
+    rules: &[Indexed<'_>],
+    defaults: &Defaults,
+) -> Result<(Automaton, Attribution), LowerError> {
     let mut failure = TooLarge { states: 0, tags: Vec::new() };
-    for (attribution, states) in ATTEMPTS.into_iter().filter(|(attribution, _)| *attribution >= from) {
+    for (attribution, states) in attempts {
         match attempt(rules, defaults, attribution, states) {
             Ok(automaton) => return Ok((automaton, attribution)),
             Err(error) => failure = error,
         }
     }
-    let named: Vec<&Rule> = failure
-        .tags
-        .iter()
-        .filter_map(|tag| rules.iter().find(|rule| rule.index == *tag))
-        .map(|r| r.rule)
-        .collect();
+    let named = failure.tags.iter().filter_map(|tag| rules.iter().find(|rule| rule.index == *tag));
+    let named: Vec<&Rule> = named.map(|rule| rule.rule).collect();
     Err(LowerError::TooManyStates { states: failure.states, rules: places(named.into_iter()) })
 }
 

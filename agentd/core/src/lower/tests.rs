@@ -272,9 +272,19 @@ fn rules_that_no_table_can_hold_are_refused() {
         let error = lower(&grants([scope])).map(|_| ()).expect_err(part).to_string();
         assert!(error.contains(part) && error.starts_with("rules:1: rule r"), "{error}");
     }
-    let bomb = grants([path(&[PathOp::Read], &format!("**a{}", "?".repeat(40)))]);
-    let error = lower(&bomb).map(|_| ()).expect_err("multiplies").to_string();
-    assert!(error.contains("r (rules:1)") && error.contains("fewer wildcards"), "{error}");
+}
+
+#[test]
+fn patterns_that_multiply_are_refused_with_their_rules() {
+    let bomb =
+        grants([path(&[PathOp::Read], "/etc/**"), path(&[PathOp::Read], &format!("**a{}", "?".repeat(40)))]);
+    let rules = validate::indexed(&bomb.rules).unwrap_or_else(|error| panic!("{error}"));
+    let attempts = [(Attribution::Exact, 100), (Attribution::Shared, 10_000)];
+    let error = paths::first_within(attempts, &rules, &bomb.defaults)
+        .map(|_| ())
+        .expect_err("multiplies")
+        .to_string();
+    assert!(error.contains("r (rules:1)") && error.contains("10000 states; use fewer wildcards"), "{error}");
 }
 
 #[test]
