@@ -18,7 +18,7 @@ enum limits {
 	MAX_OPEN_FILES = 32768,     /* governed open files whose bytes are summed */
 	MAX_PEERS = 16384,          /* network peers whose bytes are summed */
 	MAX_EXEC_FILES = 16384,     /* executables pinned by hash */
-	RULE_WORDS = 1 << 22,       /* 32-bit words in the rules arena: 16 MiB */
+	RULE_WORDS = 1 << 23,       /* 32-bit words in the rules arena: 32 MiB */
 	EVENT_RING_BYTES = 1 << 23, /* 8 MiB */
 	NAMES_PER_ADDRESS = 4,      /* granted names that may share one address */
 	COMM_LEN = 16,

@@ -94,7 +94,9 @@ impl Canary {
                 Ok(WaitStatus::Exited(_, NOT_DENIED)) => Ok(false),
                 other => Err(KernelError::Missing(format!("the canary could not try: {other:?}"))),
             },
-            Err(error) => Err(KernelError::System { what: "forking the canary".to_owned(), source: error.into() }),
+            Err(error) => {
+                Err(KernelError::System { what: "forking the canary".to_owned(), source: error.into() })
+            }
         }
     }
 }
@@ -112,6 +114,7 @@ fn probe(procs: i32, path: &CString, backend: Backend) -> i32 {
     };
     match (result, nix::errno::Errno::last()) {
         (-1, nix::errno::Errno::EPERM) => DENIED,
+        (-1, _) => COULD_NOT_TRY,
         _ => NOT_DENIED,
     }
 }

@@ -32,7 +32,11 @@ pub(super) fn govern(
 }
 
 /// Attaches the packet programs; those that are attached already stay.
-pub(super) fn follow_packets(pins: &Pins, programs: &[CgroupProgram], path: &Path) -> Result<(), KernelError> {
+pub(super) fn follow_packets(
+    pins: &Pins,
+    programs: &[CgroupProgram],
+    path: &Path,
+) -> Result<(), KernelError> {
     let id = id_of(path)?;
     let dir = File::open(path).map_err(|source| system(path, source))?;
     for program in programs {
@@ -113,8 +117,10 @@ fn attach(program: &CgroupProgram, dir: &File) -> std::io::Result<OwnedFd> {
 
 /// A duplicate of a program's descriptor that outlives the object it was loaded with.
 pub(super) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, KernelError> {
-    fd.try_clone_to_owned()
-        .map_err(|source| KernelError::System { what: "duplicating a program's descriptor".to_owned(), source })
+    fd.try_clone_to_owned().map_err(|source| KernelError::System {
+        what: "duplicating a program's descriptor".to_owned(),
+        source,
+    })
 }
 
 fn system(path: &Path, source: std::io::Error) -> KernelError {

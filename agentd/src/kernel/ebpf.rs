@@ -89,11 +89,15 @@ impl Ebpf {
         )))
     }
 
-    fn load_backend(options: &LoadOptions, backend: Backend, kernel: &KernelFunctions) -> Result<Self, KernelError> {
+    fn load_backend(
+        options: &LoadOptions,
+        backend: Backend,
+        kernel: &KernelFunctions,
+    ) -> Result<Self, KernelError> {
         let pins = Pins::below(&options.pin_root)?;
-        let Loaded { maps, labeller, packet_programs, program_ids, missing } = load::load(backend, &pins, kernel)?;
+        let Loaded { maps, labeller, packet_programs, program_ids, missing } =
+            load::load(backend, &pins, kernel)?;
         let maps = Arc::new(maps);
-        mounts::follow(Arc::clone(&maps))?;
         let loaded = Self {
             backend,
             missing,
@@ -107,12 +111,25 @@ impl Ebpf {
             packet_programs,
             program_ids,
         };
-        loaded.install(CANARY, Mode::Enforce, 0, &loaded.canary.tables()?, &[], &[])?;
-        loaded.govern_cgroup(CANARY, loaded.canary.cgroup())?;
-        if !loaded.canary()? {
-            return Err(KernelError::Unsupported("its programs load, but the canary was not denied".to_owned()));
+        match loaded.prove() {
+            Ok(()) => loaded.pins.drop_older_links()?,
+            Err(error) => {
+                loaded.pins.drop_own_links();
+                return Err(error);
+            }
         }
+        mounts::follow(Arc::clone(&loaded.maps))?;
         Ok(loaded)
+    }
+
+    /// Puts the canary under its rules and lets it try.
+    fn prove(&self) -> Result<(), KernelError> {
+        self.install(CANARY, Mode::Enforce, 0, &self.canary.tables()?, &[], &[])?;
+        self.govern_cgroup(CANARY, self.canary.cgroup())?;
+        if self.canary()? {
+            return Ok(());
+        }
+        Err(KernelError::Unsupported("its programs load, but the canary was not denied".to_owned()))
     }
 
     fn rulesets(&self) -> MutexGuard<'_, Rulesets> {

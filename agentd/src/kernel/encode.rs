@@ -90,7 +90,9 @@ fn encode_automaton(automaton: &Automaton, words: &mut Vec<u32>) {
     words.extend(classes);
     words.extend(automaton.states.iter().flat_map(|state| [state.base, state.otherwise, state.row]));
     words.extend(automaton.comb.iter().flat_map(|edge| [edge.owner, edge.next]));
-    words.extend(automaton.rows.iter().flat_map(|row| row.seen.into_iter().chain(row.elsewhere)).map(encode_answer));
+    words.extend(
+        automaton.rows.iter().flat_map(|row| row.seen.into_iter().chain(row.elsewhere)).map(encode_answer),
+    );
 }
 
 fn encode_range(range: &Range) -> [u32; RANGE_WORDS] {

@@ -59,7 +59,10 @@ impl Ring {
             Ok(0) | Err(nix::errno::Errno::EINTR) => return Ok(()),
             Ok(_) => {}
             Err(error) => {
-                return Err(KernelError::System { what: "waiting for events".to_owned(), source: error.into() });
+                return Err(KernelError::System {
+                    what: "waiting for events".to_owned(),
+                    source: error.into(),
+                });
             }
         }
         loop {

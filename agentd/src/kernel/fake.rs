@@ -1,1 +1,149 @@
-//! placeholder
+//! A kernel in memory: keeps what it is told, hands out what a test puts in, and fails on request. For tests only.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use agentguard_core::ids::AgentKey;
+use agentguard_core::spec::Mode;
+use agentguard_core::tables::Tables;
+
+use super::{Backend, Counters, FileBytes, Kernel, KernelError, PeerBytes, PinnedFile, ProgramStats};
+
+/// What a test sees and sets.
+#[derive(Default)]
+pub struct State {
+    /// Records that wait.
+    pub ring: VecDeque<Vec<u8>>,
+    /// Mode and generation of what is installed.
+    pub installed: HashMap<AgentKey, (Mode, u32)>,
+    /// Governed cgroups.
+    pub cgroups: HashMap<PathBuf, AgentKey>,
+    /// Labels.
+    pub labels: HashMap<u32, AgentKey>,
+    /// The n-th call from now of this name fails.
+    pub fail: HashMap<&'static str, u32>,
+    /// Sums that wait.
+    pub peers: Vec<PeerBytes>,
+    /// Sums that wait.
+    pub files: Vec<FileBytes>,
+    /// What the canary answers.
+    pub canary_goes_through: bool,
+    /// Only observes.
+    pub is_tracing: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Fake(Mutex<State>);
+
+impl Fake {
+    /// The state, to look at or to change.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    fn attempt(&self, call: &'static str) -> Result<MutexGuard<'_, State>, KernelError> {
+        let mut state = self.state();
+        if let Some(left) = state.fail.get_mut(call) {
+            *left -= 1;
+            if *left == 0 {
+                state.fail.remove(call);
+                return Err(KernelError::Full(format!("{call} failed on request")));
+            }
+        }
+        Ok(state)
+    }
+}
+
+impl Kernel for Fake {
+    fn backend(&self) -> Backend {
+        if self.state().is_tracing { Backend::Tracing } else { Backend::Lsm }
+    }
+
+    fn limits(&self) -> Vec<String> {
+        if self.state().is_tracing { vec!["files are not blocked".to_owned()] } else { Vec::new() }
+    }
+
+    fn install(
+        &self,
+        agent: AgentKey,
+        mode: Mode,
+        generation: u32,
+        _tables: &Tables,
+        _resolvers: &[IpAddr],
+        _pins: &[PinnedFile],
+    ) -> Result<(), KernelError> {
+        self.attempt("install")?.installed.insert(agent, (mode, generation));
+        Ok(())
+    }
+
+    fn set_mode(&self, agent: AgentKey, mode: Mode) -> Result<(), KernelError> {
+        let mut state = self.attempt("set_mode")?;
+        let installed = state.installed.get_mut(&agent);
+        installed.ok_or_else(|| KernelError::Missing(format!("agent {}", agent.slot)))?.0 = mode;
+        Ok(())
+    }
+
+    fn govern_cgroup(&self, agent: AgentKey, path: &Path) -> Result<(), KernelError> {
+        self.attempt("govern_cgroup")?.cgroups.insert(path.to_owned(), agent);
+        Ok(())
+    }
+
+    fn govern_pid(&self, agent: AgentKey, pid: u32) -> Result<u32, KernelError> {
+        self.attempt("govern_pid")?.labels.insert(pid, agent);
+        Ok(1)
+    }
+
+    fn forget_cgroup(&self, path: &Path) -> Result<(), KernelError> {
+        self.attempt("forget_cgroup")?.cgroups.remove(path);
+        Ok(())
+    }
+
+    fn release(&self, agent: AgentKey) -> Result<(), KernelError> {
+        let mut state = self.attempt("release")?;
+        state.installed.remove(&agent);
+        state.labels.retain(|_, label| *label != agent);
+        Ok(())
+    }
+
+    fn label_of(&self, pid: u32) -> Result<Option<AgentKey>, KernelError> {
+        Ok(self.attempt("label_of")?.labels.get(&pid).copied())
+    }
+
+    fn tasks_of(&self, agent: AgentKey) -> Result<Vec<u32>, KernelError> {
+        let state = self.attempt("tasks_of")?;
+        Ok(state.labels.iter().filter(|(_, label)| **label == agent).map(|(pid, _)| *pid).collect())
+    }
+
+    fn take_peers(&self) -> Result<Vec<PeerBytes>, KernelError> {
+        Ok(std::mem::take(&mut self.attempt("take_peers")?.peers))
+    }
+
+    fn take_file_bytes(&self) -> Result<Vec<FileBytes>, KernelError> {
+        Ok(std::mem::take(&mut self.attempt("take_file_bytes")?.files))
+    }
+
+    fn counters(&self) -> Result<Counters, KernelError> {
+        Ok(Counters { emitted: 7, ..Counters::default() })
+    }
+
+    fn programs(&self) -> Result<Vec<ProgramStats>, KernelError> {
+        Ok(vec![ProgramStats { name: "file_open".to_owned(), runs: 3, ns: 900, recursion_misses: 1 }])
+    }
+
+    fn canary(&self) -> Result<bool, KernelError> {
+        Ok(!self.attempt("canary")?.canary_goes_through)
+    }
+
+    fn next_events(&self, timeout: Duration, sink: &mut dyn FnMut(&[u8])) -> Result<(), KernelError> {
+        let waiting = std::mem::take(&mut self.attempt("next_events")?.ring);
+        if waiting.is_empty() {
+            std::thread::sleep(timeout.min(Duration::from_millis(5)));
+        }
+        waiting.iter().for_each(|record| sink(record));
+        Ok(())
+    }
+}

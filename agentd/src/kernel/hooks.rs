@@ -56,8 +56,11 @@ impl KernelFunctions {
         let mut functions = HashMap::new();
         for id in 1..btf.len() {
             let Some(function) = btf.type_by_id::<Func<'_>>((id as u32).into()) else { continue };
-            let Some(name) = function.name().and_then(|name| name.to_str().map(str::to_owned)) else { continue };
-            let parameters = FuncProto::try_from(function.referenced_type()).map_or(0, |proto| proto.iter().count());
+            let Some(name) = function.name().and_then(|name| name.to_str().map(str::to_owned)) else {
+                continue;
+            };
+            let parameters =
+                FuncProto::try_from(function.referenced_type()).map_or(0, |proto| proto.iter().count());
             functions.insert(name, parameters);
         }
         Ok(Self(functions))
@@ -89,7 +92,10 @@ pub(super) fn choose(object: &mut OpenObject, backend: Backend, kernel: &KernelF
             _ => true,
         };
         program.set_autoload(wanted);
-        if !wanted && !OPTIONAL.contains(&name.as_str()) && backend != Backend::Tracing && section.starts_with("lsm/")
+        if !wanted
+            && !OPTIONAL.contains(&name.as_str())
+            && backend != Backend::Tracing
+            && section.starts_with("lsm/")
         {
             missing.push(format!("{section}: this kernel has no such hook"));
         }
@@ -114,8 +120,11 @@ fn choose_hook(
             if !kernel.fits(&function, name) {
                 return false;
             }
-            let kind =
-                if WATCHING.contains(&hook) { ProgramAttachType::TraceFentry } else { ProgramAttachType::ModifyReturn };
+            let kind = if WATCHING.contains(&hook) {
+                ProgramAttachType::TraceFentry
+            } else {
+                ProgramAttachType::ModifyReturn
+            };
             program.set_prog_type(ProgramType::Tracing);
             program.set_attach_type(kind);
             program.set_attach_target(0, Some(function)).is_ok()

@@ -1,6 +1,7 @@
 //! Loads the object for one back end, attaches it and pins everything, so that enforcement outlives agentd.
 //!
-//! A new agentd attaches its programs beside those of the old one before it unpins them: there is no moment without.
+//! A new agentd attaches its programs beside those of the old one and proves them before it unpins those: there is no
+//! moment without.
 
 use std::fs;
 use std::mem::MaybeUninit;
@@ -83,7 +84,7 @@ impl Pins {
     }
 
     /// The programs of earlier loads go: those of this load are attached.
-    fn drop_older_links(&self) -> Result<(), KernelError> {
+    pub(super) fn drop_older_links(&self) -> Result<(), KernelError> {
         for dir in list(&self.root)? {
             let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             if name.starts_with("links-") && dir != self.links {
@@ -98,7 +99,7 @@ impl Pins {
     }
 
     /// This load failed: what it pinned goes, what was there before stays.
-    fn drop_own_links(&self) {
+    pub(super) fn drop_own_links(&self) {
         for link in list(&self.links).unwrap_or_default() {
             let _ = fs::remove_file(link);
         }
@@ -129,21 +130,23 @@ pub(super) fn load(backend: Backend, pins: &Pins, kernel: &KernelFunctions) -> R
 fn try_load(backend: Backend, pins: &Pins, kernel: &KernelFunctions) -> Result<Loaded, KernelError> {
     // The skeleton borrows its object; one small allocation per attempt lives as long as agentd.
     let storage = Box::leak(Box::new(MaybeUninit::uninit()));
-    let mut open =
-        AgentguardSkelBuilder::default().open(storage).map_err(|error| failed("opening the BPF object", error))?;
+    let mut open = AgentguardSkelBuilder::default()
+        .open(storage)
+        .map_err(|error| failed("opening the BPF object", error))?;
     configure(&mut open, backend)?;
     let missing = hooks::choose(open.open_object_mut(), backend, kernel);
     for mut map in open.open_object_mut().maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         let data_of_one_load = name.contains('.');
         if !data_of_one_load {
-            map.set_pin_path(pins.map(&name)).map_err(|error| failed(format!("pinning map {name}"), error))?;
+            map.set_pin_path(pins.map(&name))
+                .map_err(|error| failed(format!("pinning map {name}"), error))?;
         }
     }
-    let skeleton = open.load().map_err(|error| failed(format!("loading the programs for {backend}"), error))?;
+    let skeleton =
+        open.load().map_err(|error| failed(format!("loading the programs for {backend}"), error))?;
     let maps = Maps::of(&skeleton.maps)?;
     let (labeller, packet_programs, program_ids) = attach(&skeleton, pins)?;
-    pins.drop_older_links()?;
     Ok(Loaded { maps, labeller, packet_programs, program_ids, missing })
 }
 
@@ -183,13 +186,18 @@ fn attach(skeleton: &AgentguardSkel<'static>, pins: &Pins) -> Result<Attached, K
                 labeller = Some(link);
             }
             _ => {
-                let mut link = program.attach().map_err(|error| failed(format!("attaching {name}"), error))?;
+                // libbpf forgets how to attach a program whose type was changed.
+                let link = match program.attach_type() {
+                    ProgramAttachType::ModifyReturn | ProgramAttachType::TraceFentry => program.attach_trace(),
+                    _ => program.attach(),
+                };
+                let mut link = link.map_err(|error| failed(format!("attaching {name}"), error))?;
                 link.pin(pins.links.join(&name)).map_err(|error| failed(format!("pinning {name}"), error))?;
             }
         }
     }
-    let labeller =
-        labeller.ok_or_else(|| KernelError::Unsupported("the BPF object has no program label_tasks".to_owned()))?;
+    let labeller = labeller
+        .ok_or_else(|| KernelError::Unsupported("the BPF object has no program label_tasks".to_owned()))?;
     Ok((labeller, packet_programs, ids))
 }
 

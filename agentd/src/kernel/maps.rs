@@ -60,7 +60,7 @@ pub(super) fn failed(what: impl Into<String>, error: libbpf_rs::Error) -> Kernel
     let what = what.into();
     match error.kind() {
         libbpf_rs::ErrorKind::NotFound => KernelError::Missing(format!("{what}: {error}")),
-        _ => KernelError::System { what, source: io::Error::other(error) },
+        _ => KernelError::System { what, source: io::Error::other(format!("{error:#}")) },
     }
 }
 

@@ -165,8 +165,15 @@ pub trait Kernel: Send + Sync {
     fn limits(&self) -> Vec<String>;
 
     /// Puts an agent's rules into the kernel, or replaces them atomically. All or nothing.
-    fn install(&self, agent: AgentKey, mode: Mode, generation: u32, tables: &Tables, resolvers: &[IpAddr],
-        pins: &[PinnedFile]) -> Result<(), KernelError>;
+    fn install(
+        &self,
+        agent: AgentKey,
+        mode: Mode,
+        generation: u32,
+        tables: &Tables,
+        resolvers: &[IpAddr],
+        pins: &[PinnedFile],
+    ) -> Result<(), KernelError>;
 
     /// Changes the mode of an installed agent.
     fn set_mode(&self, agent: AgentKey, mode: Mode) -> Result<(), KernelError>;

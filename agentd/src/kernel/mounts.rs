@@ -45,9 +45,8 @@ pub(super) fn follow(maps: Arc<Maps>) -> Result<(), KernelError> {
 }
 
 fn refresh(maps: &Maps) -> Result<(), KernelError> {
-    let mounts = Process::new(HOST).and_then(|process| process.mountinfo()).map_err(|error| KernelError::System {
-        what: format!("reading {MOUNTS}"),
-        source: std::io::Error::other(error),
+    let mounts = Process::new(HOST).and_then(|process| process.mountinfo()).map_err(|error| {
+        KernelError::System { what: format!("reading {MOUNTS}"), source: std::io::Error::other(error) }
     })?;
     let wanted = roots(mounts.0.iter());
     for (device, mount) in &wanted {

@@ -97,9 +97,10 @@ impl Rulesets {
             }
             self.by_hash.insert(hash, ruleset);
         }
-        self.by_hash.get(&hash).map(|ruleset| (hash, ruleset.place())).ok_or_else(|| {
-            KernelError::Missing("a ruleset vanished while it was installed".to_owned())
-        })
+        self.by_hash
+            .get(&hash)
+            .map(|ruleset| (hash, ruleset.place()))
+            .ok_or_else(|| KernelError::Missing("a ruleset vanished while it was installed".to_owned()))
     }
 
     /// The agents table points to the ruleset now; what the slot used before can go.
@@ -161,7 +162,11 @@ impl Installed {
     ) -> Result<(), KernelError> {
         for (prefix, (word, count)) in tables.prefixes.iter().zip(&self.region.prefixes) {
             let key = prefix_key(self.number, prefix);
-            update(&maps.prefix_ranges, &key, &types::prefix_value { ranges: self.base + word, count: *count })?;
+            update(
+                &maps.prefix_ranges,
+                &key,
+                &types::prefix_value { ranges: self.base + word, count: *count },
+            )?;
             self.prefixes.push(key);
         }
         for resolver in resolvers {

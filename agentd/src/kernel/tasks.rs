@@ -88,8 +88,10 @@ fn open_process(pid: u32) -> Result<OwnedFd, KernelError> {
 
 /// A process and its descendants, by /proc.
 fn family_of(pid: u32) -> Result<BTreeSet<u32>, KernelError> {
-    let processes = procfs::process::all_processes()
-        .map_err(|error| KernelError::System { what: "reading /proc".to_owned(), source: std::io::Error::other(error) })?;
+    let processes = procfs::process::all_processes().map_err(|error| KernelError::System {
+        what: "reading /proc".to_owned(),
+        source: std::io::Error::other(error),
+    })?;
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     let mut found = false;
     for stat in processes.flatten().filter_map(|process| process.stat().ok()) {
