@@ -28,11 +28,11 @@ pub(super) fn govern(
     path: &Path,
 ) -> Result<(), KernelError> {
     update(&maps.cgroup_label, &id_of(path)?, &label)?;
-    follow_packets(pins, programs, path)
+    attach_all(pins, programs, path)
 }
 
-/// Attaches the packet programs; those that are attached already stay.
-pub(super) fn follow_packets(
+/// Attaches the cgroup programs; those that are attached already stay.
+pub(super) fn attach_all(
     pins: &Pins,
     programs: &[CgroupProgram],
     path: &Path,

@@ -51,7 +51,7 @@ pub struct Ebpf {
     maps: Arc<Maps>,
     pins: Pins,
     labeller: Mutex<Link>,
-    packet_programs: Vec<CgroupProgram>,
+    cgroup_programs: Vec<CgroupProgram>,
     program_ids: Vec<u32>,
     rulesets: Mutex<Rulesets>,
     canary: Canary,
@@ -95,7 +95,7 @@ impl Ebpf {
         kernel: &KernelFunctions,
     ) -> Result<Self, KernelError> {
         let pins = Pins::below(&options.pin_root)?;
-        let Loaded { maps, labeller, packet_programs, program_ids, missing } =
+        let Loaded { maps, labeller, cgroup_programs, program_ids, missing } =
             load::load(backend, &pins, kernel)?;
         let maps = Arc::new(maps);
         let loaded = Self {
@@ -108,7 +108,7 @@ impl Ebpf {
             reported: Mutex::default(),
             maps,
             pins,
-            packet_programs,
+            cgroup_programs,
             program_ids,
         };
         match loaded.prove() {
@@ -232,7 +232,7 @@ impl Kernel for Ebpf {
 
     fn govern_cgroup(&self, agent: AgentKey, path: &Path) -> Result<(), KernelError> {
         self.entry(agent)?;
-        cgroups::govern(&self.maps, &self.pins, &self.packet_programs, label(agent), path)?;
+        cgroups::govern(&self.maps, &self.pins, &self.cgroup_programs, label(agent), path)?;
         tasks::label_tasks(&self.labeller()).map(drop)
     }
 
@@ -240,7 +240,7 @@ impl Kernel for Ebpf {
         self.entry(agent)?;
         let count = tasks::enroll(&self.maps, &self.labeller(), agent, pid)?;
         if let Some(cgroup) = cgroups::of_process(pid)? {
-            cgroups::follow_packets(&self.pins, &self.packet_programs, &cgroup)?;
+            cgroups::attach_all(&self.pins, &self.cgroup_programs, &cgroup)?;
         }
         Ok(count)
     }

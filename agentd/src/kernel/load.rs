@@ -31,7 +31,7 @@ pub(super) struct Pins {
 pub(super) struct Loaded {
     pub(super) maps: Maps,
     pub(super) labeller: Link,
-    pub(super) packet_programs: Vec<CgroupProgram>,
+    pub(super) cgroup_programs: Vec<CgroupProgram>,
     pub(super) program_ids: Vec<u32>,
     pub(super) missing: Vec<String>,
 }
@@ -146,8 +146,8 @@ fn try_load(backend: Backend, pins: &Pins, kernel: &KernelFunctions) -> Result<L
     let skeleton =
         open.load().map_err(|error| failed(format!("loading the programs for {backend}"), error))?;
     let maps = Maps::of(&skeleton.maps)?;
-    let (labeller, packet_programs, program_ids) = attach(&skeleton, pins)?;
-    Ok(Loaded { maps, labeller, packet_programs, program_ids, missing })
+    let (labeller, cgroup_programs, program_ids) = attach(&skeleton, pins)?;
+    Ok(Loaded { maps, labeller, cgroup_programs, program_ids, missing })
 }
 
 /// Constants that the verifier sees, and counters that must not repeat.
@@ -165,7 +165,7 @@ type Attached = (Link, Vec<CgroupProgram>, Vec<u32>);
 
 fn attach(skeleton: &AgentguardSkel<'static>, pins: &Pins) -> Result<Attached, KernelError> {
     let mut labeller = None;
-    let mut packet_programs = Vec::new();
+    let mut cgroup_programs = Vec::new();
     let mut ids = Vec::new();
     for program in skeleton.object().progs_mut().filter(|program| program.autoload()) {
         let name = program.name().to_string_lossy().into_owned();
@@ -174,8 +174,8 @@ fn attach(skeleton: &AgentguardSkel<'static>, pins: &Pins) -> Result<Attached, K
                 .map_err(|error| failed(format!("asking for the id of {name}"), error))?,
         );
         match program.attach_type() {
-            kind @ (ProgramAttachType::CgroupInetIngress | ProgramAttachType::CgroupInetEgress) => {
-                packet_programs.push(CgroupProgram {
+            kind if program.section().as_encoded_bytes().starts_with(b"cgroup") => {
+                cgroup_programs.push(CgroupProgram {
                     name,
                     fd: duplicate(program.as_fd())?,
                     attach_type: kind as u32,
@@ -198,7 +198,7 @@ fn attach(skeleton: &AgentguardSkel<'static>, pins: &Pins) -> Result<Attached, K
     }
     let labeller = labeller
         .ok_or_else(|| KernelError::Unsupported("the BPF object has no program label_tasks".to_owned()))?;
-    Ok((labeller, packet_programs, ids))
+    Ok((labeller, cgroup_programs, ids))
 }
 
 fn list(dir: &Path) -> Result<Vec<PathBuf>, KernelError> {

@@ -8,30 +8,7 @@
 #include "address.h"
 #include "record.h"
 
-#define S_INET(family) ((family) == AF_INET || (family) == AF_INET6)
 #define UNIX_HEADER 2 /* sun_family */
-
-static __always_inline __u32 class_of_socket(int family, int type, int protocol)
-{
-	type &= 0xf; /* SOCK_NONBLOCK, SOCK_CLOEXEC */
-	if (family == AF_UNIX)
-		return CLASS_SOCKET_UNIX;
-	if (family == AF_NETLINK)
-		return protocol == 0 ? CLASS_SOCKET_NETLINK_ROUTE : CLASS_SOCKET_NETLINK;
-	if (family == AF_PACKET)
-		return CLASS_SOCKET_PACKET;
-	if (!S_INET(family))
-		return CLASS_SOCKET_OTHER;
-	if (type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP))
-		return CLASS_SOCKET_TCP;
-	if (type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP))
-		return CLASS_SOCKET_UDP;
-	if (type == SOCK_DGRAM && (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6))
-		return CLASS_SOCKET_PING;
-	if (type == SOCK_RAW)
-		return CLASS_SOCKET_RAW;
-	return CLASS_SOCKET_OTHER;
-}
 
 SEC("lsm/socket_create")
 int BPF_PROG(on_socket_create, int family, int type, int protocol, int kernel)
