@@ -1,7 +1,7 @@
 //! Many patterns become one comb-compressed DFA, so that matching costs the length of the text and not the number
 //! of patterns.
 //!
-//! patterns -> [`nfa`] (shared prefixes are one) -> [`subset`] (DFA, sparse) -> [`minimise`] -> [`comb`]. Knows no
+//! patterns -> `nfa` (shared prefixes are one) -> `subset` (DFA, sparse) -> `minimise` -> `comb`. Knows no
 //! rules and no verdicts: a pattern has a tag, and what a set of matching tags means ("row") is for the caller.
 
 mod classes;
