@@ -40,8 +40,10 @@ fn stand_in() -> PathBuf {
     fs::create_dir_all(&folder).expect("a folder in /var/tmp");
     let agentctl = folder.join("agentctl");
     fs::write(&agentctl, STAND_IN).expect("the stand-in");
-    fs::copy(env!("CARGO_BIN_EXE_agentguard-trigger"), folder.join("agentguard-trigger"))
-        .expect("the trigger");
+    // In another machine the build's own folders are not there.
+    let built = env!("CARGO_BIN_EXE_agentguard-trigger");
+    let trigger = std::env::var("TRIGGER").unwrap_or_else(|_| built.to_owned());
+    fs::copy(trigger, folder.join("agentguard-trigger")).expect("the trigger");
     fs::set_permissions(&agentctl, fs::Permissions::from_mode(0o755)).expect("its mode");
     agentctl
 }
