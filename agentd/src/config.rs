@@ -233,8 +233,9 @@ impl Config {
 
     /// The folder whose packs are used: the operator's, or the shipped ones while the operator has none.
     pub fn effective_policy_dir(&self) -> PathBuf {
+        let is_pack = |entry: std::fs::DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
         let holds_packs =
-            std::fs::read_dir(&self.policy_dir).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok()));
+            std::fs::read_dir(&self.policy_dir).is_ok_and(|entries| entries.flatten().any(is_pack));
         if holds_packs { self.policy_dir.clone() } else { SHIPPED_POLICIES.into() }
     }
 }

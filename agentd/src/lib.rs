@@ -43,3 +43,5 @@ pub mod record;
 pub mod sense;
 #[forbid(unsafe_code)]
 pub mod start;
+#[cfg(test)]
+mod testing;

@@ -293,3 +293,6 @@ fn snapshot(daemon: &Daemon) -> Snapshot {
         followers: u64::try_from(daemon.followers.count()).unwrap_or(u64::MAX),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -253,3 +253,6 @@ fn count(rules: usize) -> u32 {
 fn host_facts(kernel: &dyn Kernel) -> agentguard_policy::HostFacts {
     host::facts(kernel.backend())
 }
+
+#[cfg(test)]
+mod tests;

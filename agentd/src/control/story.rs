@@ -346,3 +346,6 @@ fn object(object: &Object) -> String {
         Object::Exit { code, signal, .. } => format!("exit code {code}, signal {signal}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

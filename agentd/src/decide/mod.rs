@@ -11,7 +11,7 @@ mod findings;
 use std::sync::Arc;
 
 use agentguard_core::record::{Decision, Record};
-use agentguard_core::verdict::{Layer, Reason};
+use agentguard_core::verdict::{Layer, Reason, Verdict};
 
 use crate::agents::directory::InForce;
 use crate::enrich::{Known, ProcessChange};
@@ -46,7 +46,10 @@ impl Decide {
     }
 
     fn one(&mut self, known: Known) -> Decided {
-        let decision = decision(&known.ruling, known.rules.as_deref());
+        let decision = match known.operation {
+            Some(_) => decision(&known.ruling, known.rules.as_deref()),
+            None => nothing_decided(),
+        };
         let mut record = Record {
             seq: 0,
             time_ns: known.time_ns,
@@ -92,6 +95,21 @@ pub fn decision(ruling: &Ruling, rules: Option<&InForce>) -> Decision {
     }
 }
 
+/// The decision of a plain event: nothing was asked.
+pub fn nothing_decided() -> Decision {
+    Decision {
+        verdict: Verdict::Allow,
+        enforced: false,
+        reason: Reason::Default,
+        layer: Layer::Default,
+        rule: None,
+        message: String::new(),
+        severity: None,
+        source: None,
+        version: String::new(),
+    }
+}
+
 fn default_message() -> &'static str {
     "no rule matches; the spec's default decides"
 }
@@ -110,3 +128,6 @@ fn reason_message(reason: Reason) -> &'static str {
         Reason::Foreign => "the target process is not of this agent",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,3 +164,6 @@ fn on_peer(object: &Object, peer: &Peer) -> bool {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -194,3 +194,6 @@ fn explain(error: rusqlite::Error, limits: Limits) -> QueryError {
         _ => QueryError::Store(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,8 @@ use super::StoreError;
 use super::row::signed;
 use crate::clock;
 
-/// Records of one piece: some tens of milliseconds.
-const PIECE: i64 = 5_000;
+/// Records of one piece: some milliseconds, and never much more than is needed.
+const PIECE: i64 = 1_000;
 
 /// Pages given back to the file system after each piece.
 const VACUUM_PAGES: u32 = 5_000;
@@ -41,7 +41,7 @@ impl Retention {
             return Ok(true);
         }
         self.follow(connection)?;
-        connection.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+        give_back(connection)?;
         Ok(by_age < PIECE && by_size < PIECE && self.used_bytes(connection)? <= self.max_bytes)
     }
 
@@ -96,4 +96,12 @@ impl Retention {
         transaction.commit()?;
         Ok(())
     }
+}
+
+/// Gives free pages back to the file system. SQLite frees one page per step, so the statement must be read to its end.
+fn give_back(connection: &Connection) -> Result<(), StoreError> {
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }

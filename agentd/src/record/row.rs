@@ -5,12 +5,12 @@ use agentguard_core::ids::{AgentName, IncidentId};
 use agentguard_core::operation::Operation;
 use agentguard_core::record::{Decision, Object, Process, Record};
 use agentguard_core::rule::Source;
-use agentguard_core::verdict::{Layer, Reason, Verdict};
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
+use crate::decide;
 
 /// What [`read`] reads, from `events e LEFT JOIN decisions d USING (seq)`.
 pub(super) const COLUMNS: &str = "e.seq, e.time_ns, e.agent, e.pid, e.tid, e.start_ns, e.parent_pid, \
@@ -198,17 +198,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Record, StoreError> {
 /// A plain event has no row among the decisions: nothing was asked, so it was allowed.
 fn decision(row: &Row<'_>) -> Result<Decision, StoreError> {
     let Some(verdict) = row.get::<_, Option<String>>("verdict")? else {
-        return Ok(Decision {
-            verdict: Verdict::Allow,
-            enforced: false,
-            reason: Reason::Default,
-            layer: Layer::Default,
-            rule: None,
-            message: String::new(),
-            severity: None,
-            source: None,
-            version: String::new(),
-        });
+        return Ok(decide::nothing_decided());
     };
     let file: Option<String> = row.get("file")?;
     let line: Option<u32> = row.get("line")?;

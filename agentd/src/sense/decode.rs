@@ -310,3 +310,6 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@
 mod bytes;
 pub mod decode;
 pub mod event;
+#[cfg(test)]
+pub mod sample;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
