@@ -105,6 +105,14 @@ pub(crate) fn tone(decision: &Decision) -> Tone {
     }
 }
 
+/// The rule that decided a record, or why none did; nothing for what is no request, such as an exit.
+pub(crate) fn rule_of(record: &Record) -> String {
+    match record.operation {
+        None if record.decision.rule.is_none() && !record.decision.verdict.stops() => String::new(),
+        _ => rule(&record.decision),
+    }
+}
+
 /// The rule that decided, or why none did.
 pub(crate) fn rule(decision: &Decision) -> String {
     let rule = decision.rule.as_deref();
@@ -169,9 +177,13 @@ pub(crate) const fn severity(severity: Severity) -> &'static str {
     }
 }
 
-/// `1 error`, `2 errors`.
-pub(crate) fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+/// `1 error`, `2 errors`, `2 processes`.
+pub(crate) fn count(number: impl TryInto<u64>, what: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {what}"),
+        number if what.ends_with('s') => format!("{number} {what}es"),
+        number => format!("{number} {what}s"),
+    }
 }
 
 /// `1.5 KiB`; whole bytes below.
@@ -227,6 +239,20 @@ mod tests {
     fn without_a_rule_the_reason_stands_in() {
         assert_eq!(rule(&samples::denied_connect(1).decision), "default");
         assert_eq!(rule(&samples::denied_open(1).decision), "filesystem.ssh_keys");
+    }
+
+    #[test]
+    fn what_is_no_request_has_no_rule() {
+        let mut plain = samples::file_io(1);
+        plain.decision.rule = None;
+        assert_eq!(rule_of(&plain), "");
+        assert_eq!(rule_of(&samples::denied_connect(1)), "default");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([count(1, "error"), count(2, "error")], ["1 error", "2 errors"]);
+        assert_eq!([count(1, "process"), count(0, "process")], ["1 process", "0 processes"]);
     }
 
     #[test]

@@ -220,6 +220,14 @@ pub fn printable(words: &str) -> String {
     })
 }
 
+/// At most so many characters, the last an ellipsis where something is missing.
+pub(crate) fn cut(words: &str, room: usize) -> String {
+    if words.chars().count() <= room {
+        return words.to_owned();
+    }
+    words.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,5 +257,11 @@ mod tests {
         let mut out = Vec::new();
         let screen = Screen::plain(&mut out, Format::Table, 80);
         assert_eq!(screen.paint(Tone::Bad, "deny"), "deny");
+    }
+
+    #[test]
+    fn a_long_line_ends_in_an_ellipsis() {
+        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(cut("abcd", 4), "abcd");
     }
 }

@@ -6,6 +6,7 @@ use agentguard_api::v1::enroll_request::Target;
 use clap::Args;
 
 use crate::daemon::Daemon;
+use crate::describe;
 use crate::exit::{Failure, Outcome};
 use crate::screen::{Format, Screen};
 use crate::spec_text::{SpecText, Variable};
@@ -83,7 +84,8 @@ pub(crate) fn run(
 
 fn words(enrolled: &Enrolled) -> String {
     let agent = &enrolled.agent;
-    format!("{}: {} tasks governed, mode {}, {} rules", agent.name, enrolled.tasks, agent.mode, agent.rules)
+    let tasks = describe::count(enrolled.tasks, "task");
+    format!("{}: {tasks} governed, mode {}, {}", agent.name, agent.mode, describe::count(agent.rules, "rule"))
 }
 
 #[cfg(test)]

@@ -12,10 +12,13 @@ use crate::daemon::Daemon;
 use crate::describe;
 use crate::exit::{Failure, Outcome};
 use crate::moment;
-use crate::screen::{Format, Screen, Tone, printable};
+use crate::screen::{Format, Screen, Tone, cut, printable};
 
 /// Ancestors shown; the chain up to PID 1 is rarely of interest.
 const LINEAGE_SHOWN: usize = 8;
+
+/// Characters of a command line that are shown.
+const COMMAND_SHOWN: usize = 90;
 
 /// What was typed after `explain`.
 #[derive(Debug, Args)]
@@ -46,33 +49,21 @@ fn show(screen: &mut Screen<'_>, explanation: &Explanation) -> io::Result<()> {
         None => format!("Record {}", record.seq),
     };
     let verdict = screen.paint(describe::tone(decision), &describe::verdict(decision));
-    screen.line(format!(
-        "{}  {}  {verdict}",
-        screen.paint(Tone::Strong, &title),
-        moment::precise(record.time_ns)
-    ))?;
+    let title = screen.paint(Tone::Strong, &title);
+    let what = format!("{} {}", record.call, describe::object(&record.object));
+    screen.line(format!("{title}  {}  {verdict}  {what}", moment::precise(record.time_ns)))?;
     screen.line("")?;
     for sentence in &explanation.story {
         screen.line(printable(sentence))?;
     }
 
-    let agent =
-        format!("{}, {}, uid {}", record.agent, describe::process(&record.process), record.process.uid);
-    section(screen, "Who", &agent)?;
     for (depth, ancestor) in explanation.lineage.iter().take(LINEAGE_SHOWN).enumerate() {
-        indented(screen, &format!("{}{}", "  ".repeat(depth), ancestor_words(ancestor)))?;
-    }
-    section(screen, "What", &format!("{} {}", record.call, describe::object(&record.object)))?;
-    section(screen, "Why", &describe::rule(decision))?;
-    if !decision.message.is_empty() {
-        indented(screen, &printable(&decision.message))?;
-    }
-    if let Some(source) = &decision.source {
-        indented(screen, &source_words(source))?;
-    }
-    for finding in &record.findings {
-        let severity = describe::severity(finding.severity);
-        section(screen, "Found", &format!("{} {severity}: {}", finding.id, printable(&finding.reason)))?;
+        let words = format!("{}{}", "  ".repeat(depth), cut(&ancestor_words(ancestor), COMMAND_SHOWN));
+        if depth == 0 {
+            section(screen, "Who", &words)?;
+        } else {
+            indented(screen, &words)?;
+        }
     }
     layers(screen, &explanation.layers)?;
     remedy(screen, &explanation.remedy)

@@ -27,7 +27,7 @@ const DOCUMENTS: &str = "\
 
 | command | document |
 |---|---|
-| `status` | `Status` of the local API, and as root `kernel_objects`: `programs`, `maps`, `links` |
+| `status` | `Status` of the local API, and as root `kernel_objects`: `programs`, `maps`, `links`, `recursion_misses` |
 | `doctor` | `backend`, `full_enforcement` (`possible`, `unproven`, `not-possible`), `not_enforceable`, `findings` (`check`, `state`: `ok`, `warn`, `fail` or `unknown`, `found`, `change`), `facts` |
 | `enroll`, `release` | `Enrolled`, `Released` |
 | `agents` | list of `AgentView` |

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::daemon::Daemon;
+use crate::describe;
 use crate::exit::{Failure, Outcome};
 use crate::screen::{Format, Screen};
 
@@ -22,10 +23,8 @@ pub(crate) fn run(
     let released = daemon.call(async |client| client.release(&arguments.name).await)?;
     match screen.format() {
         Format::Table => {
-            screen.line(format!(
-                "{} released: {} processes are ungoverned now",
-                released.name, released.processes
-            ))?;
+            let processes = describe::count(released.processes, "process");
+            screen.line(format!("{} released: {processes} no longer governed", released.name))?;
         }
         Format::Json | Format::Ndjson => screen.document(&released)?,
     }

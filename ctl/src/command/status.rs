@@ -1,6 +1,7 @@
 //! `status`: how agentd is, what it cannot do here, and proof that the kernel denies. As root also how much of it is
 //! in the kernel, which is there whether agentd answers or not.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +14,9 @@ use crate::describe;
 use crate::exit::{Failure, Outcome};
 use crate::moment;
 use crate::screen::{Format, Screen, Tone, cell};
+
+/// Where nothing was counted.
+const NONE: &str = "none";
 
 /// What agentd says, and what the kernel says.
 #[derive(Serialize)]
@@ -49,15 +53,16 @@ fn show(screen: &mut Screen<'_>, report: &Report, now: SystemTime) -> io::Result
     let packs = status.policy.packs.join(", ");
     rows.push(("policy", format!("{} since {since} ({packs})", status.policy.version), Tone::Plain));
     rows.push(("agents", status.agents.to_string(), Tone::Plain));
-    rows.push(counts("events", &status.kernel_counters, Tone::Plain));
-    let lost: u64 = status.lost.values().sum();
-    rows.push(counts("lost", &status.lost, if lost > 0 { Tone::Warn } else { Tone::Plain }));
+    rows.push(("events", counts(&status.kernel_counters), Tone::Plain));
+    let lost = counts(&status.lost);
+    rows.push(("lost", lost.clone(), if lost == NONE { Tone::Plain } else { Tone::Warn }));
     rows.push(store(status, now));
     if let Some(set_aside) = &status.store.set_aside {
         rows.push(("", format!("was damaged at start and put aside: {set_aside}"), Tone::Warn));
     }
     if let Some(objects) = &report.kernel_objects {
-        rows.push(("in the kernel", objects.words(), Tone::Plain));
+        let tone = if objects.recursion_misses > 0 { Tone::Warn } else { Tone::Plain };
+        rows.push(("in the kernel", objects.words(), tone));
     }
     rows.extend(lines("problems", &status.problems, Tone::Bad));
 
@@ -84,13 +89,11 @@ fn canary(status: &Status) -> (&'static str, String, Tone) {
     }
 }
 
-fn counts(
-    name: &'static str,
-    counts: &std::collections::BTreeMap<String, u64>,
-    tone: Tone,
-) -> (&'static str, String, Tone) {
-    let words: Vec<_> = counts.iter().map(|(what, count)| format!("{what} {count}")).collect();
-    (name, if words.is_empty() { "0".to_owned() } else { words.join(", ") }, tone)
+/// What was counted, without what never happened.
+fn counts(counts: &BTreeMap<String, u64>) -> String {
+    let happened = counts.iter().filter(|(_, count)| **count > 0);
+    let words: Vec<_> = happened.map(|(what, count)| format!("{what} {count}")).collect();
+    if words.is_empty() { NONE.to_owned() } else { words.join(", ") }
 }
 
 fn store(status: &Status, now: SystemTime) -> (&'static str, String, Tone) {
@@ -154,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_healthy_agentd_fits_on_a_few_lines() {
-        let objects = Some(kernel::Counts { programs: 61, maps: 18, links: 61 });
+        let objects = Some(kernel::Counts { programs: 61, maps: 18, links: 61, recursion_misses: 0 });
         insta::assert_snapshot!(text(&Report { status: status(), kernel_objects: objects }));
     }
 

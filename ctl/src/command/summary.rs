@@ -59,6 +59,9 @@ pub(crate) fn run(
             summary.add(&record);
         }
     }
+    if summary.records == 0 {
+        return Err(Failure::Failed(format!("there are no records of an agent `{}`", summary.agent)));
+    }
     match screen.format() {
         Format::Table => show(screen, &summary)?,
         Format::Json | Format::Ndjson => screen.document(&summary)?,
@@ -217,15 +220,18 @@ fn show(screen: &mut Screen<'_>, summary: &Summary) -> io::Result<()> {
         bytes(summary.received_bytes)
     ))?;
 
-    show_findings(screen, &summary.findings)?;
+    show_blocked(screen, &summary.stopped)?;
+    show_findings(screen, &summary.findings)
+}
 
-    if summary.stopped.is_empty() {
+fn show_blocked(screen: &mut Screen<'_>, stopped: &BTreeMap<String, Stopped>) -> io::Result<()> {
+    if stopped.is_empty() {
         screen.line("")?;
         return screen.line("Nothing was blocked.");
     }
     section(screen, "Blocked")?;
     // The worst first: by severity, then by count.
-    let mut stopped: Vec<_> = summary.stopped.iter().collect();
+    let mut stopped: Vec<_> = stopped.iter().collect();
     stopped.sort_by_key(|(_, stopped)| {
         std::cmp::Reverse((stopped.severity, stopped.blocked + stopped.observed))
     });

@@ -70,6 +70,11 @@ impl Lsm {
         }
     }
 
+    /// Whether nothing says that it is not there.
+    pub(super) fn may_have_bpf(&self) -> bool {
+        self.has_bpf() || *self == Self::Unknown
+    }
+
     pub(super) fn has_bpf(&self) -> bool {
         self.modules().iter().any(|module| module == "bpf")
     }

@@ -7,6 +7,9 @@ use super::facts::{Cgroups, Facts, Lsm};
 use super::judge::OLDEST_KERNEL;
 use super::probe::Probe;
 
+/// Before that something may work, and nobody looks.
+const OLDEST_TESTED: (u32, u32) = (6, 1);
+
 /// Until then a trampoline skips a program that is already running on the same CPU.
 const NO_RECURSION_MISSES: (u32, u32) = (6, 2);
 
@@ -56,6 +59,10 @@ pub(super) fn kernel(facts: &Facts) -> Finding {
         let found = format!("{release}: too old, task storage and bounded loops are missing");
         return Finding::new("kernel", State::Fail, found)
             .unless_ok("install a kernel from 5.17 on (tested from 6.1)");
+    }
+    if before(OLDEST_TESTED) {
+        let found = format!("{release}: older than the oldest kernel that is tested, 6.1");
+        return Finding::new("kernel", State::Warn, found).unless_ok("install a kernel from 6.1 on");
     }
     if before(NO_RECURSION_MISSES) {
         let found = format!(

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::facts::{Cgroups, Facts};
+use super::facts::{Cgroups, Facts, Lsm};
 use super::findings::{self, Finding};
 use super::probe::Probe;
 
@@ -107,7 +107,7 @@ fn backend(facts: &Facts) -> Backend {
     if facts.lockdown.as_deref() == Some("confidentiality") {
         return Backend::None;
     }
-    if facts.lsm.has_bpf() && may_work(&probes.lsm, facts.configured("CONFIG_BPF_LSM")) {
+    if facts.lsm.may_have_bpf() && may_work(&probes.lsm, facts.configured("CONFIG_BPF_LSM")) {
         return Backend::Lsm;
     }
     // security_* hooks that programs may change are there with or without CONFIG_BPF_LSM.
@@ -118,12 +118,14 @@ fn backend(facts: &Facts) -> Backend {
 }
 
 fn enforcement(backend: Backend, facts: &Facts) -> Enforcement {
-    let proof = match backend {
-        Backend::Lsm => &facts.probes.lsm,
-        Backend::FmodRet => &facts.probes.trampoline,
+    let lsm = facts.probes.lsm.works() && matches!(facts.lsm, Lsm::Active(_));
+    let proven = match backend {
+        // agentd falls back by itself if the list turns out to lack bpf.
+        Backend::Lsm => lsm || facts.probes.trampoline.works(),
+        Backend::FmodRet => facts.probes.trampoline.works(),
         Backend::Tracing | Backend::None => return Enforcement::NotPossible,
     };
-    if proof.works() { Enforcement::Possible } else { Enforcement::Unproven }
+    if proven { Enforcement::Possible } else { Enforcement::Unproven }
 }
 
 /// What was tried counts; where nothing was tried, what the build says.

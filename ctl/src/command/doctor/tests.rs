@@ -148,3 +148,12 @@ fn a_red_hat_is_told_grubby() {
         report.findings.iter().find(|finding| finding.check == "lsm= list").and_then(|f| f.change.clone());
     assert_eq!(change.as_deref(), Some("grubby --update-kernel=ALL --args=\"lsm=selinux,bpf\", then reboot"));
 }
+
+#[test]
+fn without_the_list_a_working_trampoline_is_proof_enough() {
+    let report = judge(Facts { lsm: Lsm::Unknown, ..good() });
+    assert_eq!((report.backend, report.full_enforcement), (Backend::Lsm, Enforcement::Possible));
+    let mut facts = Facts { lsm: Lsm::Unknown, ..good() };
+    facts.probes.trampoline = Probe::Unsupported;
+    assert_eq!(judge(facts).full_enforcement, Enforcement::Unproven);
+}

@@ -12,7 +12,7 @@ use crate::daemon::{Next, Stream};
 use crate::describe;
 use crate::exit::Failure;
 use crate::moment;
-use crate::screen::{Screen, Tone, printable};
+use crate::screen::{Screen, Tone, cut, printable};
 
 /// Often enough to follow, seldom enough to read.
 const REDRAW: Duration = Duration::from_millis(150);
@@ -155,14 +155,6 @@ fn denial(screen: &Screen<'_>, record: &Record, width: usize) -> String {
     format!("{}  {}", screen.paint(Tone::Dim, &time), cut(&words, room))
 }
 
-/// At most so many characters, the last an ellipsis where something is missing.
-fn cut(words: &str, room: usize) -> String {
-    if words.chars().count() <= room {
-        return words.to_owned();
-    }
-    words.chars().take(room.saturating_sub(1)).chain(['…']).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,11 +194,5 @@ mod tests {
         assert_eq!(view.denials.len(), DENIALS_SHOWN);
         assert_eq!(view.denials.front().map(|record| record.seq), Some(99));
         assert_eq!(view.count_of(Verdict::Deny), 100);
-    }
-
-    #[test]
-    fn a_long_line_ends_in_an_ellipsis() {
-        assert_eq!(cut("abcdef", 4), "abc…");
-        assert_eq!(cut("abcd", 4), "abcd");
     }
 }

@@ -114,7 +114,7 @@ fn table(screen: &mut Screen<'_>, records: &[Record]) -> io::Result<()> {
             cell(&record.call, Tone::Plain),
             cell(describe::verdict(&record.decision), describe::tone(&record.decision)),
             cell(describe::object(&record.object), Tone::Plain),
-            cell(describe::rule(&record.decision), Tone::Dim),
+            cell(describe::rule_of(record), Tone::Dim),
             cell(record.incident.as_ref().map_or("", |incident| &incident.0), Tone::Dim),
         ]);
     }
@@ -132,8 +132,8 @@ fn heading() -> String {
 fn row(screen: &Screen<'_>, record: &Record) -> String {
     let verdict = format!("{:<7}", describe::verdict(&record.decision));
     let rule = match &record.incident {
-        Some(incident) => format!("{} {incident}", describe::rule(&record.decision)),
-        None => describe::rule(&record.decision),
+        Some(incident) => format!("{} {incident}", describe::rule_of(record)),
+        None => describe::rule_of(record),
     };
     format!(
         "{}  {:<16} {:<22} {:<10} {} {}  {}",
@@ -145,6 +145,8 @@ fn row(screen: &Screen<'_>, record: &Record) -> String {
         describe::object(&record.object),
         screen.paint(Tone::Dim, &rule),
     )
+    .trim_end()
+    .to_owned()
 }
 
 #[cfg(test)]

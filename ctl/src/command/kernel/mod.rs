@@ -41,11 +41,14 @@ pub(crate) struct Counts {
     pub(crate) programs: usize,
     pub(crate) maps: usize,
     pub(crate) links: usize,
+    /// How often a program was skipped because it was already running on that CPU.
+    pub(crate) recursion_misses: u64,
 }
 
 impl Counts {
     pub(crate) fn words(self) -> String {
-        format!("{} programs, {} maps, {} links", self.programs, self.maps, self.links)
+        let Self { programs, maps, links, recursion_misses } = self;
+        format!("{programs} programs, {maps} maps, {links} links, {recursion_misses} recursion misses")
     }
 }
 
@@ -159,7 +162,13 @@ impl Contents {
 
     /// How many there are of each.
     pub(crate) fn counts(&self) -> Counts {
-        Counts { programs: self.programs.len(), maps: self.maps.len(), links: self.links.len() }
+        let recursion_misses = self.programs.iter().filter_map(|program| program.recursion_misses).sum();
+        Counts {
+            programs: self.programs.len(),
+            maps: self.maps.len(),
+            links: self.links.len(),
+            recursion_misses,
+        }
     }
 
     fn is_empty(&self) -> bool {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use agentguard_policy::PolicySet;
 use clap::Args;
 
+use crate::describe;
 use crate::exit::{Failure, Outcome};
 use crate::screen::{Format, Screen};
 
@@ -23,9 +24,9 @@ pub(super) fn run(arguments: &Arguments, screen: &mut Screen<'_>) -> Result<Outc
     let packs: Vec<&str> = set.packs().collect();
     match screen.format() {
         Format::Table => screen.line(format!(
-            "policy {}: {} packs ({}), ok",
+            "policy {}: {} ({}), ok",
             set.version(),
-            packs.len(),
+            describe::count(packs.len(), "pack"),
             packs.join(", ")
         ))?,
         Format::Json | Format::Ndjson => {

@@ -5,6 +5,7 @@ use std::io;
 use agentguard_api::report::PolicyChange;
 
 use crate::daemon::Daemon;
+use crate::describe;
 use crate::exit::{Failure, Outcome};
 use crate::screen::{Format, Screen};
 
@@ -28,7 +29,8 @@ pub(super) fn print(screen: &mut Screen<'_>, change: &PolicyChange) -> io::Resul
 fn words(change: &PolicyChange) -> String {
     if change.changed {
         let PolicyChange { previous, version, agents, .. } = change;
-        format!("policy {version} is in force instead of {previous}; rules of {agents} agents replaced")
+        let agents = describe::count(*agents, "agent");
+        format!("policy {version} is in force instead of {previous}; rules of {agents} replaced")
     } else {
         format!("policy {} stays in force; nothing differs", change.version)
     }

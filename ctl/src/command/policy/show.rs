@@ -77,7 +77,7 @@ fn show(screen: &mut Screen<'_>, lines: &[Line]) -> io::Result<()> {
     if lines.is_empty() {
         return screen.line("no rules: no such agent runs");
     }
-    let mut table = screen.new_table(&["agent", "layer", "verdict", "rule", "on", "severity", "where"]);
+    let mut table = screen.new_table(&["agent", "layer", "verdict", "rule", "severity", "where", "on"]);
     for line in lines {
         let tone = match line.verdict.as_str() {
             "deny" => Tone::Bad,
@@ -89,9 +89,9 @@ fn show(screen: &mut Screen<'_>, lines: &[Line]) -> io::Result<()> {
             cell(&line.layer, Tone::Plain),
             cell(&line.verdict, tone),
             cell(&line.id, Tone::Strong),
-            cell(describe::scope(&line.scope), Tone::Plain),
             cell(line.severity.as_deref().unwrap_or(""), Tone::Plain),
             cell(format!("{}:{}", line.file, line.line), Tone::Dim),
+            cell(describe::scope(&line.scope), Tone::Plain),
         ]);
     }
     screen.table(&table)
