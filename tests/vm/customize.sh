@@ -3,9 +3,9 @@
 set -eu
 root=$1
 
-# Users: `dev` is the ordinary person on the host, `agentguard` the group that may read from agentd.
+# Users: `dev` is the ordinary person on the host, in the group `agentguard` that may use agentd.
 chroot "$root" groupadd --system agentguard
-chroot "$root" useradd --create-home --uid 1000 --shell /bin/bash dev
+chroot "$root" useradd --create-home --groups agentguard --uid 1000 --shell /bin/bash dev
 chroot "$root" passwd --delete root >/dev/null
 
 # A fixed machine id: with none, systemd treats every boot as the first one and presets all units.
