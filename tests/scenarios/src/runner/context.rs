@@ -136,11 +136,12 @@ impl Person {
     /// Words that run what follows them as this user.
     pub(crate) fn drop_root(&self) -> Vec<OsString> {
         let setpriv = need::in_path("setpriv").unwrap_or_else(|| PathBuf::from("/usr/bin/setpriv"));
-        let groups = match self.group {
-            Some(group) => format!("--groups={group}"),
-            None => "--clear-groups".to_owned(),
+        // As the primary group, because that is what the other end of a unix socket sees of a process.
+        let (gid, groups) = match self.group {
+            Some(group) => (group, format!("--groups={}", self.gid)),
+            None => (self.gid, "--clear-groups".to_owned()),
         };
-        let (uid, gid) = (format!("--reuid={}", self.uid), format!("--regid={}", self.gid));
+        let (uid, gid) = (format!("--reuid={}", self.uid), format!("--regid={gid}"));
         std::iter::once(setpriv.into_os_string())
             .chain([uid, gid, groups, "--inh-caps=-all".to_owned()].map(OsString::from))
             .collect()

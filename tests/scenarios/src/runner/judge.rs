@@ -66,7 +66,8 @@ impl Evidence<'_> {
             return Err(format!("the trigger said '{text}': {}", told()));
         }
         let closed = self.scenario.state == State::Closed && !self.scenario.observe;
-        if closed && expect.status != Status::Ok && said.contains(SECRET) {
+        let is_granted = expect.status == Status::Ok || expect.stdout.iter().any(|text| text == SECRET);
+        if closed && !is_granted && said.contains(SECRET) {
             return Err(format!("the secret got out: {}", told()));
         }
         Ok(())
