@@ -30,6 +30,10 @@ pub struct Config {
     pub policy_dir: PathBuf,
     /// Store, policy history.
     pub state_dir: PathBuf,
+    /// Where the kernel programs are pinned, on a bpffs. A second agentd on one host needs one of its own.
+    pub pin_dir: PathBuf,
+    /// The canary's file.
+    pub run_dir: PathBuf,
     /// Prometheus endpoint.
     pub metrics: Metrics,
     /// How much of the past is kept.
@@ -134,6 +138,8 @@ impl Default for Config {
             socket: agentguard_api::DEFAULT_SOCKET.into(),
             policy_dir: "/etc/agentguard/policies".into(),
             state_dir: "/var/lib/agentguard".into(),
+            pin_dir: "/sys/fs/bpf/agentguard".into(),
+            run_dir: "/run/agentguard".into(),
             metrics: Metrics::default(),
             retention: Retention::default(),
             degraded: Degraded::Refuse,
@@ -210,9 +216,13 @@ impl Config {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
             invalid(line, error.message().to_owned())
         })?;
-        for (key, value) in
-            [("socket", &config.socket), ("policy_dir", &config.policy_dir), ("state_dir", &config.state_dir)]
-        {
+        for (key, value) in [
+            ("socket", &config.socket),
+            ("policy_dir", &config.policy_dir),
+            ("state_dir", &config.state_dir),
+            ("pin_dir", &config.pin_dir),
+            ("run_dir", &config.run_dir),
+        ] {
             if !value.is_absolute() {
                 return Err(invalid(
                     line_of_key(text, key),
@@ -268,11 +278,12 @@ mod tests {
     #[test]
     fn every_key_can_be_set() {
         let config = parse(
-            "socket = '/x/a.sock'\npolicy_dir = '/x/p'\nstate_dir = '/x/s'\ndegraded = 'observe'\n\
+            "socket = '/x/a.sock'\npolicy_dir = '/x/p'\nstate_dir = '/x/s'\npin_dir = '/x/b'\nrun_dir = '/x/r'\ndegraded = 'observe'\n\
              backend = 'fmod-ret'\nlog_level = 'debug'\n[metrics]\nlisten = ''\n\
              [retention]\nmax_age_days = 3\nmax_bytes = 5000000\n",
         )
         .unwrap();
+        assert_eq!([config.pin_dir, config.run_dir], [PathBuf::from("/x/b"), "/x/r".into()]);
         assert_eq!(config.degraded, Degraded::Observe);
         assert_eq!(config.backend, BackendChoice::FmodRet);
         assert_eq!(config.metrics.listen, Listen(None));

@@ -1,5 +1,7 @@
 //! Where log lines go: to the journal with their fields where systemd reads it, else to stderr.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -17,7 +19,10 @@ pub fn start(level: LogLevel) {
             tracing_subscriber::registry().with(filter).with(journal).init();
         }
         None => {
-            let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+            let stderr = tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_target(false);
             tracing_subscriber::registry().with(filter).with(stderr).init();
         }
     }

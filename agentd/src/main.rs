@@ -39,7 +39,7 @@ fn run(typed: &Typed) -> anyhow::Result<()> {
     }
     logging::start(config.log_level);
     if typed.unload {
-        return start::unload();
+        return start::unload(&config);
     }
     let kernel = start::attach(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -3,7 +3,7 @@
 //! Each stage is a thread that ends when the stage before it ends, so a stop drains everything that was sensed.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -20,9 +20,8 @@ use crate::sense::decode::DecodeError;
 /// Batches between the stages that only compute. They keep up with each other, so this only smooths scheduling.
 const COMPUTED_BATCHES: usize = 16;
 
-/// Batches that may wait for the disk: at 256 records of about 1 KiB this is 64 MiB of patience at the very worst, and
-/// about a second of a busy host.
-const STORED_BATCHES: usize = 256;
+/// Batches that may wait for the disk: 12,288 records of about 1 KiB, so that a flood costs some 12 MiB and no more.
+const STORED_BATCHES: usize = 48;
 
 /// Batches that may wait for followers and counters.
 const EXPORTED_BATCHES: usize = 64;
@@ -59,32 +58,14 @@ impl Pipeline {
         let (acted, records) = arrow("record", STORED_BATCHES, Full::Lose, counts);
         let (recorded, kept) = arrow("export", EXPORTED_BATCHES, Full::Lose, counts);
 
+        let (stopped, counts) = (stop.clone(), counts.clone());
         let threads = vec![
-            stage("sense", {
-                let (stop, counts) = (stop.clone(), counts.clone());
-                move || sense::run(&*kernel, &stop, &sensed, &counts)
-            })?,
-            stage("enrich", move || {
-                for batch in events {
-                    enriched.send(enrich.enrich(batch))
-                }
-            })?,
-            stage("decide", move || {
-                for batch in known {
-                    decided.send(decide.decide(batch))
-                }
-            })?,
-            stage("act", move || {
-                for batch in decisions {
-                    acted.send(act.act(batch))
-                }
-            })?,
+            stage("sense", move || sense::run(&*kernel, &stopped, &sensed, &counts))?,
+            stage("enrich", between(events, enriched, move |batch| enrich.enrich(batch)))?,
+            stage("decide", between(known, decided, move |batch| decide.decide(batch)))?,
+            stage("act", between(decisions, acted, move |batch| act.act(batch)))?,
             stage("record", move || record.run(&records, &recorded))?,
-            stage("export", move || {
-                for batch in kept {
-                    export.export(batch)
-                }
-            })?,
+            stage("export", move || kept.into_iter().for_each(|batch| export.export(batch)))?,
         ];
         Ok(Self { stop, threads })
     }
@@ -103,6 +84,15 @@ impl Pipeline {
     pub fn is_alive(&self) -> bool {
         self.threads.iter().all(|thread| !thread.is_finished())
     }
+}
+
+/// A stage that only computes.
+fn between<A, B>(
+    from: Receiver<Vec<A>>,
+    to: Arrow<B>,
+    mut work: impl FnMut(Vec<A>) -> Vec<B>,
+) -> impl FnOnce() {
+    move || from.into_iter().for_each(|batch| to.send(work(batch)))
 }
 
 fn stage(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -160,7 +150,6 @@ impl<T> Arrow<T> {
 #[derive(Debug, Default)]
 pub struct Counts {
     lost: Mutex<BTreeMap<&'static str, u64>>,
-    sensed: AtomicU64,
 }
 
 impl Counts {
@@ -188,11 +177,6 @@ impl Counts {
     pub fn kernel_failed(&self, call: &'static str, error: &KernelError) {
         tracing::debug!(call, %error, "the kernel interface failed");
         self.lose("kernel_calls", 1);
-    }
-
-    /// Events taken from the ring.
-    pub fn sensed(&self, events: usize) {
-        self.sensed.fetch_add(u64::try_from(events).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Losses by stage so far.

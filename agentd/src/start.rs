@@ -1,6 +1,6 @@
 //! Wires everything: attach, bind, restore, serve, ready; then waits for signals and stops in the same order.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,18 +27,12 @@ use crate::policy::InUse;
 use crate::record::write::Writer;
 use crate::record::{Store, history};
 
-/// The kernel programs' pins: enforcement lives here while agentd does not.
-const PIN_ROOT: &str = "/sys/fs/bpf/agentguard";
-
-/// Sockets and the canary's file.
-const RUN_DIR: &str = "/run/agentguard";
-
 /// Clients that still read a stream are given this long at the end.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Loads and attaches the kernel programs, or says why this kernel can not.
 pub fn attach(config: &Config) -> Result<Arc<dyn Kernel>> {
-    std::fs::create_dir_all(RUN_DIR).context(RUN_DIR)?;
+    std::fs::create_dir_all(&config.run_dir).with_context(|| config.run_dir.display().to_string())?;
     let options = LoadOptions {
         backend: match config.backend {
             BackendChoice::Auto => None,
@@ -46,15 +40,15 @@ pub fn attach(config: &Config) -> Result<Arc<dyn Kernel>> {
             BackendChoice::FmodRet => Some(Backend::FmodRet),
             BackendChoice::Tracing => Some(Backend::Tracing),
         },
-        pin_root: PIN_ROOT.into(),
-        run_dir: RUN_DIR.into(),
+        pin_root: config.pin_dir.clone(),
+        run_dir: config.run_dir.clone(),
     };
     Ok(Arc::new(Ebpf::load(&options).context("kernel programs")?))
 }
 
 /// Takes the kernel programs away.
-pub fn unload() -> Result<()> {
-    kernel::unload(Path::new(PIN_ROOT)).context("kernel programs")?;
+pub fn unload(config: &Config) -> Result<()> {
+    kernel::unload(&config.pin_dir).context("kernel programs")?;
     tracing::warn!("the kernel programs are gone: no agent is governed any more");
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::cgroup::{self, CgroupError, Cgroups};
 use super::systemd::{self, SystemdError};
 use super::undo::Undo;
 use super::{Target, user};
+use user::Owner;
 
 /// What a caller wants to be governed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,18 @@ pub enum PlaceError {
     NoSystemd(String),
 }
 
+impl Wanted {
+    /// Fails if the process is not the one any more that the caller was allowed to name.
+    pub(super) fn is_still(&self, owner: Option<Owner>) -> Result<(), PlaceError> {
+        match self {
+            Self::Run(pid) | Self::Pid(pid) if owner.is_some() && user::owner(*pid) != owner => {
+                Err(PlaceError::NoProcess(*pid))
+            }
+            Self::Run(_) | Self::Pid(_) | Self::Cgroup(_) | Self::Unit(_) => Ok(()),
+        }
+    }
+}
+
 /// The user for whom the wanted processes run; root for a cgroup without processes.
 pub(super) async fn user_of(wanted: &Wanted) -> Result<user::User, PlaceError> {
     let pid = match wanted {
@@ -47,7 +60,9 @@ pub(super) async fn user_of(wanted: &Wanted) -> Result<user::User, PlaceError> {
         Wanted::Unit(unit) => cgroup::processes(&unit_cgroup(unit).await?).first().copied(),
     };
     match pid {
-        Some(pid) => user::owner(pid).map(|(uid, _)| user::User::of(uid)).ok_or(PlaceError::NoProcess(pid)),
+        Some(pid) => {
+            user::owner(pid).map(|owner| user::User::of(owner.uid)).ok_or(PlaceError::NoProcess(pid))
+        }
         None => Ok(user::User::of(0)),
     }
 }
@@ -63,8 +78,8 @@ pub(super) async fn settle(
         Wanted::Run(pid) if systemd::is_there() => scope(name, key, *pid).await,
         Wanted::Run(pid) => own_cgroup(name, key, *pid, undo),
         Wanted::Pid(pid) => {
-            let (_, start_ticks) = user::owner(*pid).ok_or(PlaceError::NoProcess(*pid))?;
-            Ok(Target::Pid { pid: *pid, start_ticks })
+            let owner = user::owner(*pid).ok_or(PlaceError::NoProcess(*pid))?;
+            Ok(Target::Pid { pid: *pid, start_ticks: owner.start_ticks })
         }
         Wanted::Cgroup(cgroup) => Ok(Target::Cgroup { cgroup: Cgroups::find()?.named(cgroup)? }),
         Wanted::Unit(unit) => Ok(Target::Unit { unit: unit.clone(), cgroup: unit_cgroup(unit).await? }),

@@ -26,10 +26,19 @@ impl User {
     }
 }
 
-/// Real uid and start of a process; none if it is gone.
-pub fn owner(pid: u32) -> Option<(u32, u64)> {
+/// Whose a process is, and since when: another process that got the same pid is another owner's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// Real uid.
+    pub uid: u32,
+    /// Start as /proc tells it.
+    pub start_ticks: u64,
+}
+
+/// The owner of a process; none if it is gone.
+pub fn owner(pid: u32) -> Option<Owner> {
     let process = Process::new(i32::try_from(pid).ok()?).ok()?;
-    Some((process.status().ok()?.ruid, process.stat().ok()?.starttime))
+    Some(Owner { uid: process.status().ok()?.ruid, start_ticks: process.stat().ok()?.starttime })
 }
 
 /// Whether all of a process' uids are this one: a program that gained another user's rights is not the caller's own.

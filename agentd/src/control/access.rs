@@ -6,7 +6,7 @@ use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Status};
 
 use crate::agents::registry::Wanted;
-use crate::agents::user;
+use crate::agents::user::{self, Owner};
 use crate::kernel::Kernel;
 
 /// What a caller may do.
@@ -52,17 +52,19 @@ impl Caller {
     }
 
     /// Whether the processes are the caller's to put under a spec.
-    pub(super) fn may_enroll(self, wanted: &Wanted, kernel: &dyn Kernel) -> Result<(), Status> {
+    /// Returns whose process it is, to see later that it is still the same.
+    pub(super) fn may_enroll(self, wanted: &Wanted, kernel: &dyn Kernel) -> Result<Option<Owner>, Status> {
         let pid = match wanted {
             Wanted::Run(pid) | Wanted::Pid(pid) => *pid,
-            Wanted::Cgroup(_) | Wanted::Unit(_) => return self.must_be_root("enroll a cgroup or unit"),
+            Wanted::Cgroup(_) | Wanted::Unit(_) => {
+                return self.must_be_root("enroll a cgroup or unit").map(|()| None);
+            }
         };
         if pid <= 1 || pid == std::process::id() {
             return Err(Status::invalid_argument(format!("process {pid} can not be an agent")));
         }
-        if user::owner(pid).is_none() {
-            return Err(Status::not_found(format!("there is no process {pid}")));
-        }
+        let owner =
+            user::owner(pid).ok_or_else(|| Status::not_found(format!("there is no process {pid}")))?;
         if self.authority != Authority::Root && !user::belongs_to(pid, self.uid) {
             return Err(Status::permission_denied(format!(
                 "process {pid} is not yours; only root may enroll it"
@@ -72,7 +74,7 @@ impl Caller {
             Some(_) => Err(Status::failed_precondition(format!(
                 "process {pid} is governed already; release its agent first"
             ))),
-            None => Ok(()),
+            None => Ok(Some(owner)),
         }
     }
 }

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use agentguard_api::report::EventLine;
-use agentguard_api::v1::{EventFilter, EventsRequest, Json, QueryRequest};
+use agentguard_api::v1::{EventFilter, EventsRequest, QueryRequest};
 use agentguard_core::record::Record;
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status};
 
-use super::{Control, Daemon, Documents, MAX_WAITING, document, query_failed, stopping, store_failed};
+use super::outlet::{self, Documents, Outlet};
+use super::{Control, Daemon, query_failed, stopping, store_failed};
 use crate::record::filter::Filter;
 use crate::record::history;
 use crate::record::query::{self, Limits};
@@ -20,9 +19,6 @@ const DEFAULT_RECORDS: u32 = 100;
 
 /// Most records of one answer.
 const MAX_RECORDS: u32 = 1_000_000;
-
-/// Where documents go; a client that has left makes sending fail.
-pub(super) type Outlet = mpsc::Sender<Result<Json, Status>>;
 
 /// History, then live records if asked for.
 pub(super) async fn events(control: &Control, request: EventsRequest) -> Result<Response<Documents>, Status> {
@@ -34,13 +30,13 @@ pub(super) async fn events(control: &Control, request: EventsRequest) -> Result<
     };
     // Before the history is read, so that nothing falls between both.
     let live = request.follow.then(|| control.daemon.followers.subscribe());
-    let (outlet, documents) = stream();
+    let (outlet, documents) = outlet::stream();
     let control = control.clone();
     tokio::spawn(async move {
         let (past, filtered) = (outlet.clone(), filter.clone());
-        let last = control.read(move |daemon| tell_past(daemon, &filtered, limit, &past)).await;
+        let last = control.scan(move |daemon| tell_past(daemon, &filtered, limit, &past)).await;
         match (last, live) {
-            (Err(status), _) => drop(outlet.send(Err(status)).await),
+            (Err(status), _) => outlet.fail(status).await,
             (Ok(last), Some(live)) => follow(live, &filter, last, &outlet).await,
             (Ok(_), None) => {}
         }
@@ -48,20 +44,20 @@ pub(super) async fn events(control: &Control, request: EventsRequest) -> Result<
     Ok(documents)
 }
 
-/// Sends what was recorded; returns the newest number in the store, after which live records are new.
+/// Sends what was recorded; returns the number after which live records are new. If nothing was to be told, all are.
 fn tell_past(daemon: &Daemon, filter: &Filter, limit: u32, outlet: &Outlet) -> Result<u64, Status> {
+    if limit == 0 {
+        return Ok(0);
+    }
     let connection = daemon.store.reader().map_err(store_failed)?;
     let newest = history::newest_number(&connection).map_err(store_failed)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    if limit > 0 {
-        let numbers = history::newest(&connection, filter, limit).map_err(store_failed)?;
-        for number in numbers {
-            let Some(record) = history::by_number(&connection, number).map_err(store_failed)? else {
-                continue;
-            };
-            if outlet.blocking_send(document(&EventLine::Record(Box::new(record)))).is_err() {
-                break;
-            }
+    for number in history::newest(&connection, filter, limit).map_err(store_failed)? {
+        let record = history::by_number(&connection, number).map_err(store_failed)?;
+        // What was stored since then comes live, or not at all.
+        let Some(record) = record.filter(|record| record.seq <= newest) else { continue };
+        if outlet.put_blocking(&EventLine::Record(Box::new(record))).is_err() {
+            break;
         }
     }
     Ok(newest)
@@ -76,12 +72,12 @@ async fn follow(mut live: broadcast::Receiver<Arc<Record>>, filter: &Filter, las
                 Ok(_) => continue,
                 Err(RecvError::Lagged(skipped)) => EventLine::Skipped { skipped },
                 Err(RecvError::Closed) => {
-                    drop(outlet.send(Err(stopping())).await);
+                    outlet.fail(stopping()).await;
                     return;
                 }
             },
         };
-        if outlet.send(document(&line)).await.is_err() {
+        if outlet.put(&line).await.is_err() {
             return;
         }
     }
@@ -95,16 +91,16 @@ fn is_new(record: &Record, last: u64) -> bool {
 /// Rows of a read-only statement.
 pub(super) async fn query(control: &Control, request: QueryRequest) -> Result<Response<Documents>, Status> {
     let limits = Limits::new(request.max_rows, request.timeout_ms);
-    let (outlet, documents) = stream();
+    let (outlet, documents) = outlet::stream();
     let control = control.clone();
     tokio::spawn(async move {
         let rows = outlet.clone();
         let run = move |daemon: &Daemon| {
-            let sink = |row| rows.blocking_send(document(&row)).is_ok();
+            let sink = |row| rows.put_blocking(&row).is_ok();
             query::run(&daemon.store, &request.sql, limits, sink).map_err(query_failed)
         };
-        if let Err(status) = control.read(run).await {
-            drop(outlet.send(Err(status)).await);
+        if let Err(status) = control.scan(run).await {
+            outlet.fail(status).await;
         }
     });
     Ok(documents)
@@ -113,11 +109,4 @@ pub(super) async fn query(control: &Control, request: QueryRequest) -> Result<Re
 /// A filter as a client sent it; none lets everything through.
 pub(super) fn filter(filter: Option<EventFilter>) -> Result<Filter, Status> {
     Filter::read(filter.unwrap_or_default()).map_err(|error| Status::invalid_argument(error.to_string()))
-}
-
-/// A bounded stream.
-pub(super) fn stream() -> (Outlet, Response<Documents>) {
-    let (outlet, documents) = mpsc::channel(MAX_WAITING);
-    let documents: Documents = Box::pin(ReceiverStream::new(documents));
-    (outlet, Response::new(documents))
 }

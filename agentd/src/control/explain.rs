@@ -21,7 +21,7 @@ pub(super) fn explain(daemon: &Daemon, id: &str) -> Result<Explanation, Status> 
         ))
     };
     let record = history::by_id(&connection, id).map_err(store_failed)?.ok_or_else(missing)?;
-    let lineage = history::lineage(&connection, &record.process).map_err(store_failed)?;
+    let lineage = history::lineage(&connection, &record.process, record.time_ns).map_err(store_failed)?;
     let rules = stored::rules(&connection, &record.decision.version).map_err(store_failed)?;
     tell(record, lineage, rules.as_ref())
 }

@@ -3,8 +3,10 @@
 //! Knows no BPF, and no SQL but what users send.
 
 mod access;
+mod connections;
 mod events;
 mod explain;
+mod outlet;
 mod policies;
 mod serve;
 mod status;
@@ -12,7 +14,6 @@ mod story;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,7 +28,6 @@ use agentguard_core::ids::AgentName;
 use agentguard_core::spec::Mode;
 use serde::Serialize;
 use tokio::sync::Semaphore;
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use crate::agents::compile::CompileError;
@@ -40,18 +40,17 @@ use crate::policy::PolicyFailure;
 use crate::record::query::QueryError;
 use crate::record::{Store, StoreError};
 use access::Caller;
+use outlet::Documents;
 
 pub use serve::{bind, serve};
 pub(crate) use status::backend;
 
-/// Reads of the store at once: each may use a thread and the disk for as long as its limits allow.
+/// Short reads of the store at once.
 const MAX_READS: usize = 4;
 
-/// A document on its way to a slow client.
-const MAX_WAITING: usize = 256;
-
-/// A stream of documents.
-type Documents = Pin<Box<dyn Stream<Item = Result<Json, Status>> + Send>>;
+/// Long reads at once: each may use a thread and the disk for as long as its limits allow. Apart from the short ones, so
+/// that no query keeps anybody from seeing the status.
+const MAX_SCANS: usize = 4;
 
 /// What the API needs of the daemon.
 #[derive(Clone)]
@@ -79,24 +78,46 @@ pub struct Daemon {
 pub struct Control {
     daemon: Daemon,
     reads: Arc<Semaphore>,
+    scans: Arc<Semaphore>,
 }
 
 impl Control {
     /// Answers for a daemon.
     pub fn new(daemon: Daemon) -> Self {
-        Self { daemon, reads: Arc::new(Semaphore::new(MAX_READS)) }
+        Self {
+            daemon,
+            reads: Arc::new(Semaphore::new(MAX_READS)),
+            scans: Arc::new(Semaphore::new(MAX_SCANS)),
+        }
     }
 
     async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         access::caller(request, &self.daemon.kernel).await
     }
 
-    /// Work that blocks, when it is its turn.
+    /// Work that blocks for a moment.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Daemon) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
-        let permit = self.reads.clone().acquire_owned().await.map_err(|_| stopping())?;
+        self.blocking(&self.reads, work).await
+    }
+
+    /// Work that blocks for long.
+    async fn scan<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Daemon) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        self.blocking(&self.scans, work).await
+    }
+
+    /// When it is its turn.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        turns: &Arc<Semaphore>,
+        work: impl FnOnce(&Daemon) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let permit = turns.clone().acquire_owned().await.map_err(|_| stopping())?;
         let daemon = self.daemon.clone();
         let work = move || {
             let _permit = permit;
@@ -124,8 +145,8 @@ impl Agentd for Control {
 
     async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<Json>, Status> {
         let caller = self.caller(&request).await?;
-        let enrolment = enrolment(request.into_inner())?;
-        caller.may_enroll(&enrolment.wanted, &*self.daemon.kernel)?;
+        let mut enrolment = enrolment(request.into_inner())?;
+        enrolment.owner = caller.may_enroll(&enrolment.wanted, &*self.daemon.kernel)?;
         json(&self.daemon.registry.enroll(enrolment).await.map_err(refusal)?)
     }
 
@@ -186,7 +207,7 @@ impl Agentd for Control {
     async fn policy_diff(&self, request: Request<PolicyTreeRequest>) -> Result<Response<Json>, Status> {
         self.caller(&request).await?;
         let tree = request.into_inner();
-        json(&self.read(move |daemon| policies::diff(daemon, tree)).await?)
+        json(&self.scan(move |daemon| policies::diff(daemon, tree)).await?)
     }
 
     async fn policy_replay(
@@ -223,6 +244,7 @@ fn enrolment(request: EnrollRequest) -> Result<Enrolment, Status> {
         variables: request.variables.into_iter().collect::<BTreeMap<_, _>>(),
         mode,
         wanted,
+        owner: None,
     })
 }
 

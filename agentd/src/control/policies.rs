@@ -16,8 +16,8 @@ use agentguard_policy::{PolicyFiles, PolicySet};
 use rusqlite::Connection;
 use tonic::{Response, Status};
 
-use super::events::{self, Outlet};
-use super::{Control, Daemon, Documents, document, refusal, store_failed, story};
+use super::outlet::{self, Documents, Outlet};
+use super::{Control, Daemon, events, refusal, store_failed, story};
 use crate::record::filter::Filter;
 use crate::record::{agents as stored, history};
 
@@ -75,7 +75,7 @@ pub(super) async fn replay(
     let filter = events::filter(request.filter)?;
     let limit = if request.limit == 0 { DEFAULT_RECORDS } else { request.limit.min(MAX_RECORDS) };
     let tree = request.policy.unwrap_or_default();
-    let (outlet, documents) = events::stream();
+    let (outlet, documents) = outlet::stream();
     let control = control.clone();
     tokio::spawn(async move {
         let lines = outlet.clone();
@@ -84,8 +84,8 @@ pub(super) async fn replay(
             let connection = daemon.store.reader().map_err(store_failed)?;
             Replay::new(&connection, policy).run(&filter, limit, &lines)
         };
-        if let Err(status) = control.read(run).await {
-            drop(outlet.send(Err(status)).await);
+        if let Err(status) = control.scan(run).await {
+            outlet.fail(status).await;
         }
     });
     Ok(documents)
@@ -123,13 +123,13 @@ impl<'a> Replay<'a> {
                 continue;
             }
             if let Some(line) = self.decide(record)?
-                && outlet.blocking_send(document(&line)).is_err()
+                && outlet.put_blocking(&line).is_err()
             {
                 return Ok(());
             }
         }
-        // It fails only if the client has left.
-        drop(outlet.blocking_send(document(&self.end())));
+        // If the client has left, nobody misses it.
+        let _ = outlet.put_blocking(&self.end());
         Ok(())
     }
 

@@ -12,10 +12,9 @@ use agentguard_api::{GROUP, MAX_MESSAGE_BYTES};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Group, chown};
 use tokio::net::UnixListener;
-use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
-use super::Control;
+use super::{Control, connections};
 
 /// Calls at once on one connection.
 const MAX_CALLS: usize = 16;
@@ -68,6 +67,6 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_service(service)
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop)
+        .serve_with_incoming_shutdown(connections::accept(listener), stop)
         .await
 }

@@ -1,6 +1,6 @@
 //! Asks policy about requests that rules over single objects can not judge: command lines, byte counts, connections.
 //!
-//! A finding blocks nothing. Rego costs some hundred microseconds, so answers are remembered, and there is a budget:
+//! A finding blocks nothing, and what was denied needs none. Rego costs some hundred microseconds, so answers are remembered, and there is a budget:
 //! an agent that makes many different requests gets fewer second looks, never a slower pipeline.
 
 use std::hash::{BuildHasher, RandomState};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use agentguard_core::ids::AgentName;
 use agentguard_core::operation::{AddressOp, Operation};
 use agentguard_core::record::{Finding, Object, Record};
+use agentguard_core::verdict::Verdict;
 use agentguard_policy::RequestFacts;
 
 use crate::agents::directory::InForce;
@@ -63,14 +64,13 @@ impl Findings {
         if !deserves_a_look(record) {
             return Vec::new();
         }
-        let mut request = RequestFacts::from(record);
-        request.connections = self.connections(record);
+        let connections = self.connections(record);
         let policy = self.policy.get();
         if policy.version().short() != self.policy_version {
             self.answers.clear();
             self.policy_version = policy.version().short().to_owned();
         }
-        let question = self.question(record, &request);
+        let question = self.question(record, connections);
         if let Some(known) = self.answers.get(&question) {
             return known.to_vec();
         }
@@ -78,6 +78,8 @@ impl Findings {
             self.counts.lose("findings", 1);
             return Vec::new();
         }
+        let mut request = RequestFacts::from(record);
+        request.connections = connections;
         let found: Vec<Finding> = match policy.findings(&rules.input, &request) {
             Ok(found) => found.into_iter().map(to_core).collect(),
             Err(error) => {
@@ -92,11 +94,17 @@ impl Findings {
 
     /// A hash over what must be the same for the same answer: everything but the time, and connections by their order
     /// of magnitude. Seeded by chance, so that an agent can not make two requests look the same.
-    fn question(&self, record: &Record, request: &RequestFacts) -> u64 {
-        let mut request = request.clone();
-        request.time_ns = 0;
-        request.connections = request.connections.next_power_of_two();
-        self.hasher.hash_one((&record.agent, &record.decision.version, format!("{request:?}")))
+    fn question(&self, record: &Record, connections: u64) -> u64 {
+        let who = (&record.agent, &record.decision.version, &record.call, connections.next_power_of_two());
+        match &record.object {
+            Object::Address { address, port, protocol, name, size } => {
+                self.hasher.hash_one((who, address, port, protocol, name, size))
+            }
+            Object::Exec { path, cwd, argv, truncated } => {
+                self.hasher.hash_one((who, path, cwd, argv, truncated))
+            }
+            other => self.hasher.hash_one((who, format!("{other:?}"))),
+        }
     }
 
     /// Connections of this agent in the last minute, this one included.
@@ -127,6 +135,9 @@ impl Findings {
 }
 
 fn deserves_a_look(record: &Record) -> bool {
+    if record.decision.verdict == Verdict::Deny {
+        return false;
+    }
     match &record.object {
         Object::Exec { .. } | Object::FileIo { .. } | Object::PeerIo { .. } => true,
         Object::Address { .. } => record.operation == Some(Operation::Address(AddressOp::Connect)),

@@ -219,7 +219,10 @@ fn gauges<const N: usize>(
 ) -> fmt::Result {
     let mut metric = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in values {
-        metric.encode_family(labels)?.encode_gauge(value)?;
+        match labels.as_slice() {
+            [] => metric.encode_gauge(value)?,
+            _ => metric.encode_family(labels)?.encode_gauge(value)?,
+        }
     }
     Ok(())
 }

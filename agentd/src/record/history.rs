@@ -70,13 +70,19 @@ pub fn by_id(connection: &Connection, id: &str) -> Result<Option<Record>, StoreE
 }
 
 /// The process itself, then its ancestors as far as they are known.
-pub fn lineage(connection: &Connection, process: &Process) -> Result<Vec<Ancestor>, StoreError> {
+///
+/// Each is told with the program that it ran at the time: a shell that has become something else since was a shell.
+pub fn lineage(
+    connection: &Connection,
+    process: &Process,
+    time_ns: u64,
+) -> Result<Vec<Ancestor>, StoreError> {
     let mut lineage = Vec::new();
     let mut next = Some((process.pid, process.start_ns));
     while let Some((pid, start_ns)) = next
         && lineage.len() < MAX_LINEAGE
     {
-        let Some((ancestor, parent)) = ancestor(connection, pid, start_ns)? else { break };
+        let Some((ancestor, parent)) = ancestor(connection, pid, start_ns, time_ns)? else { break };
         lineage.push(ancestor);
         next = (parent.0 != 0).then_some(parent);
     }
@@ -94,18 +100,20 @@ pub fn lineage(connection: &Connection, process: &Process) -> Result<Vec<Ancesto
 
 type Parent = (u32, u64);
 
-/// A start of 0 is not known: then the pid's newest process is meant.
+/// A start of 0 is not known: then the process is meant that had the pid at that time.
 fn ancestor(
     connection: &Connection,
     pid: u32,
     start_ns: u64,
+    time_ns: u64,
 ) -> Result<Option<(Ancestor, Parent)>, StoreError> {
     let found = connection
         .prepare_cached(
             "SELECT pid, start_ns, uid, exe, argv, parent_pid, parent_start_ns FROM processes \
-             WHERE pid = ?1 AND (?2 = 0 OR start_ns / 10000000 = ?2 / 10000000) ORDER BY first_ns DESC LIMIT 1",
+             WHERE pid = ?1 AND (?2 = 0 OR start_ns / 10000000 = ?2 / 10000000) \
+             ORDER BY first_ns > ?3, abs(first_ns - ?3), rowid DESC LIMIT 1",
         )?
-        .query_row(params![pid, signed(start_ns)], |row| {
+        .query_row(params![pid, signed(start_ns), signed(time_ns)], |row| {
             let argv: Option<String> = row.get("argv")?;
             let ancestor = Ancestor {
                 pid: row.get("pid")?,

@@ -56,10 +56,10 @@ CREATE TABLE decisions (
 CREATE UNIQUE INDEX decisions_by_incident ON decisions (incident) WHERE incident IS NOT NULL;
 CREATE INDEX decisions_by_rule ON decisions (rule, seq) WHERE verdict <> 'allow';
 
--- Processes of agents, and the ancestors that led to them.
+-- Processes of agents and the ancestors that led to them: one row for each program that a process ran.
 CREATE TABLE processes (
     pid             INTEGER NOT NULL,
-    start_ns        INTEGER NOT NULL, -- after boot
+    start_ns        INTEGER NOT NULL, -- after boot; /proc knows it only to a hundredth of a second
     parent_pid      INTEGER NOT NULL,
     parent_start_ns INTEGER NOT NULL, -- 0 if it is not known
     agent           TEXT    NOT NULL, -- agent in whose lineage it is
@@ -68,13 +68,12 @@ CREATE TABLE processes (
     exe             TEXT,
     argv            TEXT,             -- JSON array; null if it still runs its parent's program
     cwd             TEXT,
-    first_ns        INTEGER NOT NULL, -- wall clock when it was first seen
-    end_ns          INTEGER,          -- wall clock
+    first_ns        INTEGER NOT NULL, -- wall clock when it began to run this program, or was first seen
+    end_ns          INTEGER,          -- wall clock when the process ended
     exit_code       INTEGER,
     exit_signal     INTEGER
 );
--- /proc knows starts only to a hundredth of a second.
-CREATE UNIQUE INDEX processes_by_id ON processes (pid, (start_ns / 10000000));
+CREATE INDEX processes_by_id ON processes (pid, start_ns);
 CREATE INDEX processes_by_end ON processes (end_ns);
 
 -- Agents that run or ran.

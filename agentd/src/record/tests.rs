@@ -159,7 +159,35 @@ fn lineage_follows_parents_by_pid_and_start() {
     ];
     let child = record("/a", 1, Verdict::Deny);
     writer(&store).write(vec![Decided { record: child.clone(), changes }]);
-    let lineage = history::lineage(&store.reader().unwrap(), &child.process).unwrap();
+    let lineage = history::lineage(&store.reader().unwrap(), &child.process, child.time_ns).unwrap();
     let exes: Vec<_> = lineage.iter().map(|ancestor| ancestor.exe.as_deref().unwrap()).collect();
     assert_eq!(exes, ["/usr/bin/sh", "/usr/bin/bash"]);
+}
+
+#[test]
+fn lineage_tells_the_program_of_that_time() {
+    let home = Home::new();
+    let store = Store::open(&home.state()).unwrap();
+    let ran = |exe: &str, time_ns| {
+        let mut record = record("/a", time_ns, Verdict::Allow);
+        record.incident = None;
+        let id = ProcessId { pid: record.process.pid, start_ns: record.process.start_ns };
+        let started = Started {
+            id,
+            parent: ProcessId::default(),
+            uid: 1000,
+            gid: 1000,
+            exe: Some(exe.into()),
+            argv: Vec::new(),
+            cwd: None,
+        };
+        Decided { record, changes: vec![ProcessChange::Started(started)] }
+    };
+    writer(&store).write(vec![ran("/usr/bin/bash", 1_000), ran("/usr/bin/sleep", 2_000)]);
+    let process = record("/a", 1, Verdict::Allow).process;
+    let exe = |time_ns| {
+        let lineage = history::lineage(&store.reader().unwrap(), &process, time_ns).unwrap();
+        lineage[0].exe.clone().unwrap()
+    };
+    assert_eq!([exe(1_500), exe(2_500), exe(10)], ["/usr/bin/bash", "/usr/bin/sleep", "/usr/bin/bash"]);
 }

@@ -31,12 +31,10 @@ const RETENTION_EVERY: Duration = Duration::from_secs(10);
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 const INSERT_PROCESS: &str = "INSERT INTO processes (pid, start_ns, parent_pid, parent_start_ns, agent, uid, gid, exe, \
-     argv, cwd, first_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
-     ON CONFLICT (pid, (start_ns / 10000000)) DO UPDATE SET exe = coalesce(excluded.exe, exe), \
-     argv = coalesce(excluded.argv, argv), cwd = coalesce(excluded.cwd, cwd), uid = excluded.uid, gid = excluded.gid";
+     argv, cwd, first_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 const END_PROCESS: &str = "UPDATE processes SET end_ns = ?3, exit_code = ?4, exit_signal = ?5 \
-     WHERE pid = ?1 AND start_ns / 10000000 = ?2 / 10000000";
+     WHERE pid = ?1 AND start_ns BETWEEN ?2 / 10000000 * 10000000 AND ?2";
 
 /// The stage.
 pub struct Writer {

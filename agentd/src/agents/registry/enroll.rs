@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{Agents, Registry, RegistryError, Running, count, host_facts, stored};
 use crate::agents::compile::{Compiled, Draft};
 use crate::agents::undo::Undo;
-use crate::agents::user::User;
+use crate::agents::user::{Owner, User};
 use crate::agents::{Target, host, place};
 use crate::clock;
 use crate::config::Degraded;
@@ -34,6 +34,8 @@ pub struct Enrolment {
     pub mode: Option<Mode>,
     /// What is to be governed.
     pub wanted: place::Wanted,
+    /// Whose it was when the caller was found to be allowed to.
+    pub owner: Option<Owner>,
 }
 
 impl Registry {
@@ -53,6 +55,8 @@ impl Registry {
         self.install(key, &name, 1, &compiled, &mut undo)?;
         let target = place::settle(&enrolment.wanted, &name, key, &mut undo).await?;
         let tasks = self.govern(key, &target, &mut undo)?;
+        // The pid may have gone to another process since the caller was found to be allowed to enroll it.
+        enrolment.wanted.is_still(enrolment.owner)?;
         let agent = record_of(&draft, key, name, target, &compiled);
         stored::put_rules(&mut agents.connection, &compiled.rules)?;
         stored::put(&agents.connection, &agent)?;

@@ -41,7 +41,7 @@ impl Registry {
         has_tasks
             || match &agent.target {
                 Target::Pid { pid, start_ticks } => {
-                    user::owner(*pid).is_some_and(|(_, start)| start == *start_ticks)
+                    user::owner(*pid).is_some_and(|owner| owner.start_ticks == *start_ticks)
                 }
                 Target::Run { cgroup, .. } => super::cgroup::is_populated(cgroup),
                 Target::Cgroup { cgroup } | Target::Unit { cgroup, .. } => cgroup.is_dir(),

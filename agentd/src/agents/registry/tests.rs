@@ -43,6 +43,7 @@ fn enrolment(world: &World) -> Enrolment {
         variables: BTreeMap::new(),
         mode: None,
         wanted: Wanted::Pid(world.process.id()),
+        owner: crate::agents::user::owner(world.process.id()),
     }
 }
 
@@ -223,4 +224,16 @@ async fn an_agent_keeps_running_while_it_has_processes() {
     world.registry.enroll(enrolment(&world)).await.unwrap();
     world.registry.sweep().await;
     assert_eq!(world.registry.running().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_pid_that_went_to_another_process_is_not_governed() {
+    let world = world();
+    let mut enrolment = enrolment(&world);
+    enrolment.owner = enrolment.owner.map(|mut owner| {
+        owner.start_ticks -= 1;
+        owner
+    });
+    world.registry.enroll(enrolment).await.unwrap_err();
+    assert!(world.kernel.state().labels.is_empty());
 }
