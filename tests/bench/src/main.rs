@@ -1,0 +1,72 @@
+//! `agentguard-bench`: measures what governance costs. Run by `cargo xtask bench`, in the test VM and on the host.
+//!
+//! It only measures and prints lines of JSON; ratios, goals and tables are made by who reads them. It knows agentd by
+//! its commands, its configuration file and its metrics, and links nothing of it.
+
+#![forbid(unsafe_code)]
+
+mod arms;
+mod daemon;
+mod field;
+mod load;
+mod memory;
+mod operation;
+mod pipeline;
+mod process;
+mod programs;
+mod spec;
+mod worker;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+/// Measures what governance costs.
+#[derive(Parser)]
+struct Typed {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Time operations in this process, as it is governed or not
+    Ops(worker::Arguments),
+    /// Compare the arms on this host: it takes agentd down and up again, so run it in a VM
+    Arms(arms::Arguments),
+    /// Time in each kernel program, from the kernel's own statistics; agentd must run
+    Programs(programs::Arguments),
+    /// Events per second, cost and losses of an agentd of our own on this host's kernel
+    Pipeline(pipeline::Arguments),
+    /// Resident memory of an agentd of our own that governs many agents
+    Memory(memory::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Typed::parse().what {
+        What::Ops(arguments) => worker::run(&arguments),
+        What::Arms(arguments) => arms::run(&arguments),
+        What::Programs(arguments) => programs::run(&arguments),
+        What::Pipeline(arguments) => pipeline::run(&arguments),
+        What::Memory(arguments) => memory::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("agentguard-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One line of JSON, at once: who reads follows along.
+fn say(line: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string(line)?;
+    text.push('\n');
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}

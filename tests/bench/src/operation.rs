@@ -1,0 +1,120 @@
+//! The operations that are timed. Each is one small call that a hook looks at, on objects of the field.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket, sockopt};
+use nix::sys::stat::{Mode, stat};
+
+use crate::field::{DEPTHS, Field, Ports};
+
+/// Datagrams and reads of an ordinary small size.
+const DATAGRAM_BYTES: usize = 64;
+const READ_BYTES: usize = 4096;
+
+/// One operation: what it is called, how many make a batch, and how one is done.
+pub(crate) struct Operation {
+    pub(crate) name: String,
+    pub(crate) batch: u32,
+    /// Refused in a governed arm; the batch is then made of refusals.
+    pub(crate) refused: bool,
+    once: Box<dyn FnMut() -> Result<()>>,
+}
+
+impl Operation {
+    fn new(name: impl Into<String>, batch: u32, once: impl FnMut() -> Result<()> + 'static) -> Self {
+        Self { name: name.into(), batch, refused: false, once: Box::new(once) }
+    }
+
+    /// Time of a batch, per operation.
+    pub(crate) fn time(&mut self) -> Result<Duration> {
+        let start = Instant::now();
+        for _ in 0..self.batch {
+            (self.once)().with_context(|| self.name.clone())?;
+        }
+        Ok(start.elapsed() / self.batch)
+    }
+}
+
+/// Every operation. `governed` says what must happen to the two that are not granted.
+pub(crate) fn all(field: &Field, ports: Ports, arm: &str, governed: bool) -> Result<Vec<Operation>> {
+    let mut all = Vec::new();
+    for depth in DEPTHS {
+        let path = c_string(&field.file(depth))?;
+        all.push(Operation::new(format!("open_close_{depth}"), 200, move || {
+            Ok(drop(open(path.as_c_str(), OFlag::O_RDONLY, Mode::empty())?))
+        }));
+    }
+    let path = c_string(&field.file(DEPTHS[1]))?;
+    all.push(Operation::new("stat", 200, move || Ok(stat(path.as_c_str()).map(|_| ())?)));
+    all.push(Operation::new("fork_exec", 5, || {
+        match std::process::Command::new("/usr/bin/true").status()?.success() {
+            true => Ok(()),
+            false => bail!("/usr/bin/true failed"),
+        }
+    }));
+    all.push(Operation::new("connect", 50, move || connect_to(ports.open)));
+    let sender = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    all.push(Operation::new("udp_send", 200, move || {
+        sender.send_to(&[0; DATAGRAM_BYTES], SocketAddr::from(([127, 0, 0, 1], ports.open)))?;
+        Ok(())
+    }));
+    all.push(rename(field, arm)?);
+    let file = File::open(field.file(DEPTHS[1]))?;
+    let mut buffer = [0; READ_BYTES];
+    all.push(Operation::new("read_4k", 400, move || Ok(file.read_exact_at(&mut buffer, 0)?)));
+    all.extend(not_granted(field, ports, governed)?);
+    Ok(all)
+}
+
+fn rename(field: &Field, arm: &str) -> Result<Operation> {
+    let (mut from, mut to) = field.names(arm);
+    std::fs::write(&from, "x").with_context(|| from.display().to_string())?;
+    Ok(Operation::new("rename", 100, move || {
+        std::fs::rename(&from, &to)?;
+        std::mem::swap(&mut from, &mut to);
+        Ok(())
+    }))
+}
+
+fn not_granted(field: &Field, ports: Ports, governed: bool) -> Result<[Operation; 2]> {
+    let path = c_string(&field.secret())?;
+    let mut opening = Operation::new("open_denied", 100, move || {
+        match open(path.as_c_str(), OFlag::O_RDONLY, Mode::empty()) {
+            Ok(_) if !governed => Ok(()),
+            Err(Errno::EPERM) if governed => Ok(()),
+            other => bail!("was not denied as it must be: {other:?}"),
+        }
+    });
+    let mut connecting = Operation::new("connect_denied", 50, move || {
+        match connect_to(ports.closed).map_err(|error| error.downcast::<Errno>()) {
+            Ok(()) if !governed => Ok(()),
+            Err(Ok(Errno::EPERM)) if governed => Ok(()),
+            other => bail!("was not denied as it must be: {other:?}"),
+        }
+    });
+    opening.refused = true;
+    connecting.refused = true;
+    Ok([opening, connecting])
+}
+
+fn connect_to(port: u16) -> Result<()> {
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    // Closed with a reset, so that no port stays in TIME_WAIT.
+    setsockopt(&socket, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 })?;
+    connect(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, port))?;
+    Ok(())
+}
+
+fn c_string(path: &Path) -> Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
+}

@@ -1,0 +1,134 @@
+//! One arm's process: does a round of operations, or a real load, each time its standard input says so.
+//!
+//! It lives as long as its arm, so that starting, labelling and loading of rules are outside of what is timed.
+
+use std::io::BufRead as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::field::{Field, Ports};
+use crate::operation::{self, Operation};
+use crate::{load, say};
+
+/// Batches of one operation in one round.
+const BATCHES: usize = 12;
+
+/// Every operation, and how often a round does it.
+pub(crate) const OPERATIONS_OF_A_ROUND: [(&str, u64); 9] = {
+    let batches = BATCHES as u64 + 1;
+    [
+        ("open_close_3", 200 * batches),
+        ("open_close_10", 200 * batches),
+        ("open_close_30", 200 * batches),
+        ("stat", 200 * batches),
+        ("fork_exec", 5 * batches),
+        ("connect", 50 * batches),
+        ("udp_send", 200 * batches),
+        ("rename", 100 * batches),
+        ("read_4k", 400 * batches),
+    ]
+};
+
+/// What was typed after `ops`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Name of the arm, in every line
+    #[arg(long, default_value = "here")]
+    arm: String,
+    /// Folder of the field
+    #[arg(long, default_value = "/bench")]
+    field: PathBuf,
+    /// Granted and not granted port of the field; without, the field is made and nothing is taken to be denied
+    #[arg(long, num_args = 2, value_names = ["OPEN", "CLOSED"])]
+    ports: Vec<u16>,
+    /// This process is governed: what is not granted must be denied
+    #[arg(long)]
+    governed: bool,
+    /// Do this many rounds and end, instead of one for each line of standard input (WHAT ROUND; WHAT is granted, denied, load or an operation)
+    #[arg(long)]
+    rounds: Option<u32>,
+}
+
+/// One measured value.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    pub(crate) op: String,
+    pub(crate) arm: String,
+    pub(crate) round: u32,
+    /// Nanoseconds of one operation, in the quickest quarter of the batches: what disturbed is left out.
+    pub(crate) ns: u64,
+}
+
+/// Rounds, until told otherwise.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let field = Field::at(&arguments.field);
+    let ports = match arguments.ports[..] {
+        [open, closed] => Ports { open, closed },
+        _ => {
+            field.make()?;
+            field.open_ports()?
+        }
+    };
+    let mut worker = Worker {
+        arm: &arguments.arm,
+        operations: operation::all(&field, ports, &arguments.arm, arguments.governed)?,
+        field,
+    };
+    if let Some(rounds) = arguments.rounds {
+        return (0..rounds).try_for_each(|round| worker.operations(round, |_| true).map(drop));
+    }
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let (what, round) = line.split_once(' ').context("a line is WHAT ROUND")?;
+        let round = round.parse()?;
+        let done = match what {
+            "nothing" => 0,
+            "load" => worker.load(round)?,
+            "granted" => worker.operations(round, |operation| !operation.refused)?,
+            "denied" => worker.operations(round, |operation| operation.refused)?,
+            other => worker.operations(round, |operation| operation.name == other)?,
+        };
+        if done == 0 && what != "nothing" {
+            bail!("nobody knows how to do {what}");
+        }
+        println!();
+    }
+    Ok(())
+}
+
+struct Worker<'a> {
+    arm: &'a str,
+    operations: Vec<Operation>,
+    field: Field,
+}
+
+impl Worker<'_> {
+    /// A round of the wanted operations; returns how many.
+    fn operations(&mut self, round: u32, wanted: impl Fn(&Operation) -> bool) -> Result<usize> {
+        let mut done = 0;
+        for operation in self.operations.iter_mut().filter(|operation| wanted(operation)) {
+            operation.time()?; // caches
+            let mut times = Vec::with_capacity(BATCHES);
+            for _ in 0..BATCHES {
+                times.push(u64::try_from(operation.time()?.as_nanos())?);
+            }
+            times.sort_unstable();
+            let ns = times.get(BATCHES / 4).copied().context("no batch")?;
+            say(&Measured { op: operation.name.clone(), arm: self.arm.to_owned(), round, ns })?;
+            done += 1;
+        }
+        Ok(done)
+    }
+
+    fn load(&self, round: u32) -> Result<usize> {
+        let times = load::run(&self.field.work().join(self.arm))?;
+        for (name, time) in &times {
+            let ns = u64::try_from(time.as_nanos())?;
+            say(&Measured { op: (*name).to_owned(), arm: self.arm.to_owned(), round, ns })?;
+        }
+        Ok(times.len())
+    }
+}
