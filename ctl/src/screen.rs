@@ -77,6 +77,7 @@ pub struct Screen<'a> {
     colors: bool,
     terminal: bool,
     width: Option<u16>,
+    height: Option<u16>,
 }
 
 impl<'a> Screen<'a> {
@@ -90,14 +91,15 @@ impl<'a> Screen<'a> {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
         };
-        let width = terminal.then(|| terminal_size::terminal_size().map(|(width, _)| width.0)).flatten();
-        Self { out, format, colors, terminal: terminal && !dumb, width }
+        let size = terminal.then(terminal_size::terminal_size).flatten();
+        let (width, height) = (size.map(|(width, _)| width.0), size.map(|(_, height)| height.0));
+        Self { out, format, colors, terminal: terminal && !dumb, width, height }
     }
 
     /// A screen for tests: no terminal, no colours, `width` columns.
     #[cfg(test)]
     pub(crate) fn plain(out: &'a mut dyn Write, format: Format, width: u16) -> Self {
-        Self { out, format, colors: false, terminal: false, width: Some(width) }
+        Self { out, format, colors: false, terminal: false, width: Some(width), height: None }
     }
 
     /// The form of results that the user chose.
@@ -113,6 +115,11 @@ impl<'a> Screen<'a> {
     /// Columns, where there is a limit.
     pub fn width(&self) -> Option<u16> {
         self.width
+    }
+
+    /// Lines, where there is a limit.
+    pub fn height(&self) -> Option<u16> {
+        self.height
     }
 
     /// Words in the colour of their tone.

@@ -20,8 +20,8 @@ const REDRAW: Duration = Duration::from_millis(150);
 /// Denials that stay on the screen.
 const DENIALS_SHOWN: usize = 8;
 
-/// Calls that stay on the screen, those with most denials and then most records.
-const CALLS_SHOWN: usize = 12;
+/// Calls that stay on the screen; with the denials this fits into 24 lines. Shown are those with most denials and then most records.
+const CALLS_SHOWN: usize = 10;
 
 /// Where the terminal does not say.
 const WIDTH: u16 = 100;
@@ -60,7 +60,9 @@ pub(super) fn run(mut stream: Stream<'_, EventLine>, screen: &mut Screen<'_>) ->
 }
 
 fn draw(screen: &mut Screen<'_>, view: &View, drawn: usize) -> Result<usize, Failure> {
-    let lines = view.lines(screen);
+    let mut lines = view.lines(screen);
+    // What has scrolled away cannot be redrawn.
+    lines.truncate(usize::from(screen.height().unwrap_or(u16::MAX)).saturating_sub(1));
     let mut frame = home(drawn);
     for line in &lines {
         frame.push_str(line);
