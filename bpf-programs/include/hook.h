@@ -40,6 +40,7 @@ enum request_flags {
 	HAS_FILE = 8,      /* file_key names an open file whose bytes are to be counted */
 	BLOCKS = 16,       /* this program's error stops the operation on every back end (cgroup programs) */
 	IS_TEXT = 64,      /* the object is not a file but the abstract unix address in text */
+	IS_NAME = 128,     /* dentry is a directory and text the name below it, in user memory */
 	SILENT = 32,       /* never recorded: the kernel only asks whether it could */
 };
 

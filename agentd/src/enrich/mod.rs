@@ -20,7 +20,7 @@ use crate::agents::directory::{Directory, InForce};
 use crate::bounded::Bounded;
 use crate::clock::BootToWall;
 use crate::sense::event::{Body, Event, Exec, Ruling};
-use open_files::OpenFiles;
+use open_files::{Moved, OpenFiles};
 use processes::Processes;
 pub use processes::{ProcessChange, Started};
 
@@ -129,7 +129,8 @@ impl Enrich {
                 object::file(file)
             }
             Body::FileIo { id, read_bytes, written_bytes, closed } => {
-                Object::FileIo { path: self.files.path(id, closed), read_bytes, written_bytes }
+                let (path, since) = self.files.moved(id, Moved { read_bytes, written_bytes }, closed);
+                Object::FileIo { path, read_bytes: since.read_bytes, written_bytes: since.written_bytes }
             }
             Body::Address { address, port, protocol, size } => {
                 let name = self.name(agent, address);

@@ -32,11 +32,7 @@ pub(super) fn govern(
 }
 
 /// Attaches the cgroup programs; those that are attached already stay.
-pub(super) fn attach_all(
-    pins: &Pins,
-    programs: &[CgroupProgram],
-    path: &Path,
-) -> Result<(), KernelError> {
+pub(super) fn attach_all(pins: &Pins, programs: &[CgroupProgram], path: &Path) -> Result<(), KernelError> {
     let id = id_of(path)?;
     let dir = File::open(path).map_err(|source| system(path, source))?;
     for program in programs {

@@ -293,17 +293,17 @@ impl Kernel for Ebpf {
             if now.saturating_sub(file.last_ns) > IDLE.as_nanos() as u64 {
                 remove(&self.maps.open_files, &key)?;
             }
-            let (read, written) = reported.get(&file.id).copied().unwrap_or_default();
-            if (file.read_bytes, file.written_bytes) != (read, written) {
+            let total = (file.read_bytes, file.written_bytes);
+            if reported.get(&file.id).copied().unwrap_or_default() != total {
                 moved.push(FileBytes {
                     agent: AgentKey { slot: file.slot, serial: file.serial },
                     id: file.id,
                     pid: file.tgid,
-                    read_bytes: file.read_bytes.saturating_sub(read),
-                    written_bytes: file.written_bytes.saturating_sub(written),
+                    read_bytes: file.read_bytes,
+                    written_bytes: file.written_bytes,
                 });
             }
-            open.insert(file.id, (file.read_bytes, file.written_bytes));
+            open.insert(file.id, total);
         }
         *reported = open;
         Ok(moved)

@@ -188,7 +188,9 @@ fn attach(skeleton: &AgentguardSkel<'static>, pins: &Pins) -> Result<Attached, K
             _ => {
                 // libbpf forgets how to attach a program whose type was changed.
                 let link = match program.attach_type() {
-                    ProgramAttachType::ModifyReturn | ProgramAttachType::TraceFentry => program.attach_trace(),
+                    ProgramAttachType::ModifyReturn | ProgramAttachType::TraceFentry => {
+                        program.attach_trace()
+                    }
                     _ => program.attach(),
                 };
                 let mut link = link.map_err(|error| failed(format!("attaching {name}"), error))?;

@@ -87,7 +87,7 @@ pub struct PeerBytes {
     pub received_bytes: u64,
 }
 
-/// Bytes through one file that is still open, since the last look.
+/// Bytes through one file since it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileBytes {
     /// Whose.
@@ -199,7 +199,7 @@ pub trait Kernel: Send + Sync {
     /// Bytes per peer since the last call.
     fn take_peers(&self) -> Result<Vec<PeerBytes>, KernelError>;
 
-    /// Bytes of files that stay open, since the last call.
+    /// Files that are open and moved bytes since the last call.
     fn take_file_bytes(&self) -> Result<Vec<FileBytes>, KernelError>;
 
     /// Counters since the programs were loaded.

@@ -82,7 +82,9 @@ __noinline int decide_object(__u32 slot, struct path_request *request, struct pa
 	if (request->flags & IS_TEXT) {
 		copy_abstract(request, text);
 		status = RESOLVED;
-	} else if (request->mount)
+	} else if (request->flags & IS_NAME)
+		status = resolve_name(request->dentry, request->mount, request->text, text);
+	else if (request->mount)
 		status = resolve_path(request->dentry, request->mount, request->flags, text);
 	else
 		status = resolve_host_path(request->dentry, text);
@@ -109,7 +111,8 @@ __noinline int decide_elsewhere(__u32 slot, struct path_request *request, struct
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct path_buffer *text;
 
-	if (!request || !decision || !could_tell(decision) || !request->mount || is_host_mount(request->mount))
+	if (!request || !decision || !could_tell(decision) || !request->mount || request->flags & IS_NAME ||
+	    is_host_mount(request->mount))
 		return 0;
 	text = bpf_task_storage_get(&task_host_path, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!text) {
@@ -177,11 +180,33 @@ done:
 	return 0;
 }
 
+/* The kernel gave the same struct file out again: what its last open moved was not told yet. */
+static __always_inline void tell_bytes(const struct open_file *file)
+{
+	struct label owner = { .slot = file->slot, .serial = file->serial };
+	struct decision nothing = {};
+	struct file_io_event *record;
+
+	if (owner.slot == CANARY_SLOT || !(file->read_bytes || file->written_bytes))
+		return;
+	record = reserve_record(struct file_io_event);
+	if (!record)
+		return;
+	fill_head(&record->head, sizeof(*record), EVENT_FILE_IO, CALL_CLOSE, &owner, &nothing);
+	record->id = file->id;
+	record->read_bytes = file->read_bytes;
+	record->written_bytes = file->written_bytes;
+	bpf_ringbuf_submit(record, 0);
+}
+
 /* Starts counting the bytes of a file that was opened; returns the id that joins its records. */
 static __always_inline __u64 follow_file(__u64 file_key, const struct label *label)
 {
 	struct open_file file = { .slot = label->slot, .serial = label->serial };
+	struct open_file *last = bpf_map_lookup_elem(&open_files, &file_key);
 
+	if (last)
+		tell_bytes(last);
 	file.id = __sync_fetch_and_add(&last_open_id, 1) + 1;
 	file.last_ns = bpf_ktime_get_boot_ns();
 	file.tgid = bpf_get_current_pid_tgid() >> 32;

@@ -10,6 +10,7 @@
 
 #define MAX_STEPS 8192 /* 2,048 components fit into MAX_PATH; the rest is for mounts and attempts */
 #define MAX_RETRIES 16 /* a rename somewhere on the host restarts the walk; this many in a row do not happen */
+#define MAX_GIVEN_NAME 1024 /* longer names are "could not tell" */
 #define INTERNAL "internal:"
 #define INTERNAL_LEN (sizeof(INTERNAL) - 1)
 #define MNT_INTERNAL_NS ((__u64)-22) /* MNT_NS_INTERNAL is ERR_PTR(-EINVAL) */
@@ -26,6 +27,7 @@ struct walk {
 	__u64 first_dentry;
 	__u64 first_mount;
 	__u64 first_root;
+	__u32 first_offset;
 	__u32 sequence;   /* of rename_lock when the attempt began */
 	__u32 retries;
 };
@@ -49,7 +51,7 @@ static __always_inline void begin_walk(struct walk *walk)
 	walk->dentry = walk->first_dentry;
 	walk->mount = walk->first_mount;
 	walk->mount_root = walk->first_root;
-	walk->offset = MAX_PATH;
+	walk->offset = walk->first_offset;
 	walk->sequence = rename_sequence();
 }
 
@@ -108,8 +110,9 @@ static long step_up(__u32 index, struct walk *walk)
 	return 0;
 }
 
-/* "/" itself is written as "/". Stores where the walk ended in top. */
-static __always_inline int walk_up(__u64 dentry, __u64 mount, __u64 root, struct path_buffer *out, __u64 *top)
+/* Writes what lies before offset. "/" itself is written as "/". Stores where the walk ended in top. */
+static __always_inline int walk_up(__u64 dentry, __u64 mount, __u64 root, struct path_buffer *out, __u32 offset,
+				   __u64 *top)
 {
 	struct walk walk = {
 		.out = out,
@@ -117,6 +120,7 @@ static __always_inline int walk_up(__u64 dentry, __u64 mount, __u64 root, struct
 		.first_dentry = dentry,
 		.first_mount = mount,
 		.first_root = root,
+		.first_offset = offset,
 	};
 
 	begin_walk(&walk);
@@ -158,7 +162,7 @@ __noinline int resolve_path(__u64 dentry, __u64 vfsmount, __u32 flags, struct pa
 		return name_internal(dentry, out);
 	root = (__u64)BPF_CORE_READ((struct vfsmount *)vfsmount, mnt_root);
 
-	status = walk_up(dentry, mount, root, out, &top);
+	status = walk_up(dentry, mount, root, out, MAX_PATH, &top);
 	if (status != RESOLVED || flags & ANY_NAMESPACE)
 		return status;
 	ns = (__u64)BPF_CORE_READ((struct mount *)top, mnt_ns);
@@ -184,7 +188,7 @@ __noinline int resolve_host_path(__u64 dentry, struct path_buffer *out)
 
 	if (!out)
 		return UNRESOLVED;
-	status = walk_up(dentry, 0, 0, out, &top);
+	status = walk_up(dentry, 0, 0, out, MAX_PATH, &top);
 	if (status != RESOLVED)
 		return status;
 	device = BPF_CORE_READ((struct dentry *)dentry, d_sb, s_dev);
@@ -201,4 +205,36 @@ __noinline int resolve_host_path(__u64 dentry, struct path_buffer *out)
 	bpf_probe_read_kernel(&out->text[begin & (MAX_PATH - 1)], len & 255, known->prefix);
 	out->begin = begin;
 	return RESOLVED;
+}
+
+/* The path of a name as a program gave it, below a directory. Only for records of what has happened. */
+__noinline int resolve_name(__u64 dir, __u64 vfsmount, __u64 name, struct path_buffer *out)
+{
+	__u32 begin, skip = 0;
+	__u64 root, top;
+	long len;
+
+	if (!out)
+		return UNRESOLVED;
+	len = bpf_probe_read_user_str(out->text, MAX_GIVEN_NAME, (void *)name);
+	if (len <= 1 || len > MAX_GIVEN_NAME)
+		return UNRESOLVED;
+	if (out->text[0] == '/') {
+		out->begin = 0;
+		out->end = len - 1;
+		return RESOLVED;
+	}
+	if (!dir || !vfsmount)
+		return UNRESOLVED;
+	if (out->text[0] == '.' && out->text[1] == '/')
+		skip = 2;
+	len -= 1 + skip;
+	if (len < 1)
+		return UNRESOLVED;
+	begin = MAX_PATH - len;
+	bpf_probe_read_kernel(&out->text[begin & (MAX_PATH - 1)], len & (MAX_GIVEN_NAME - 1), &out->text[skip]);
+	begin--;
+	out->text[begin & (MAX_PATH - 1)] = '/';
+	root = (__u64)BPF_CORE_READ((struct vfsmount *)vfsmount, mnt_root);
+	return walk_up(dir, mount_of(vfsmount), root, out, begin, &top);
 }
