@@ -4,6 +4,11 @@
 
 #![forbid(unsafe_code)]
 
+mod demo;
+mod host;
+mod lint;
+mod steps;
+mod test;
 mod vm;
 
 use std::process::ExitCode;
@@ -20,6 +25,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Govern a real session of an agent on a real kernel
+    Demo,
+    /// Check format and clippy
+    Lint,
+    /// A root shell in the test VM, with agentd running
+    Shell,
+    /// Run every test: sources, units, policies, fuzz targets, this host's kernel, kernels in VMs
+    Test(test::TestArgs),
     /// Run a command as root in the test VM, with the current build installed and agentd running
     Vm(vm::VmArgs),
     /// The other end of `vm`: runs inside the VM, started by its systemd
@@ -29,6 +42,10 @@ enum Verb {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
+        Verb::Demo => demo::run(),
+        Verb::Lint => lint::run(),
+        Verb::Shell => demo::shell(),
+        Verb::Test(args) => test::run(&args),
         Verb::Vm(args) => vm::run(&args),
         Verb::VmGuest => vm::run_guest(),
     };

@@ -36,6 +36,7 @@ use progress::Progress;
 use session::{Plan, Session};
 
 pub(crate) use guest::run as run_guest;
+pub(crate) use stage::workspace;
 
 /// The VM itself failed: it did not boot, agentd did not start, or it died under the command.
 pub(crate) const EXIT_VM_FAILED: u8 = 125;
