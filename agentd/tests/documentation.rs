@@ -1,11 +1,14 @@
 //! The reference of metrics names everything that Prometheus is given.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
+use agentd::config::Config;
 use agentd::export::metrics::{EventCounters, Snapshot, page};
 use agentd::kernel::ProgramStats;
 use agentguard_api::report::{AgentState, AgentView, Canary, StoreStatus};
+use agentguard_bpf::types::limits;
 use agentguard_core::ids::{AgentKey, AgentName};
 use agentguard_core::record::{Decision, Finding, Object, Process, Record};
 use agentguard_core::verdict::{Layer, Reason, Severity, Verdict};
@@ -84,7 +87,13 @@ fn full_page() -> String {
         policy: "x".to_owned(),
         backend: "lsm".to_owned(),
         canary: Some(Canary { ok: true, age_ms: 1, problem: None }),
-        store: Some(StoreStatus { path: "x".to_owned(), records: 1, bytes: 1, oldest_ns: 1, set_aside: None }),
+        store: Some(StoreStatus {
+            path: "x".to_owned(),
+            records: 1,
+            bytes: 1,
+            oldest_ns: 1,
+            set_aside: None,
+        }),
         followers: 1,
         ..Snapshot::default()
     };
@@ -123,5 +132,54 @@ fn nothing_is_documented_that_is_not_there() {
     for row in REFERENCE.lines().filter(|line| line.starts_with("| `agentguard_")) {
         let name = row.trim_start_matches("| `").split('`').next().unwrap_or_default();
         assert!(found.contains(name), "`{name}` is documented and not on the page");
+    }
+}
+
+#[test]
+fn the_keys_of_the_configuration_are_those_that_are_documented() {
+    let reference = include_str!("../../docs/reference/config.md");
+    let keys: Vec<&str> = reference
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `"))
+        .take_while(|row| !row.starts_with('/'))
+        .filter_map(|row| row.split('`').next())
+        .collect();
+    assert!(keys.len() >= 9, "found {keys:?}");
+    let values = reference.lines().filter_map(|row| row.strip_prefix("| `")).filter_map(|row| {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        cells.get(1).map(|value| value.trim_matches('`').to_owned())
+    });
+    let quoted = |value: &str| match value.starts_with('/') {
+        true => format!("\"{value}\""),
+        false => value.to_owned(),
+    };
+    let lines = keys.iter().zip(values).map(|(key, value)| format!("{key} = {}\n", quoted(&value)));
+    let config = Config::parse(Path::new("config.md"), &lines.collect::<String>());
+    assert_eq!(config.expect("every key is one, with its default"), Config::default());
+}
+
+#[test]
+fn the_limits_of_the_kernel_are_those_that_are_documented() {
+    let specification = include_str!("../../docs/SPECIFICATION.md");
+    for (limit, number) in [
+        ("agents at once", limits::MAX_AGENTS.0 - 1),
+        ("path", limits::MAX_PATH.0),
+        ("arguments read", limits::MAX_ARGV.0 >> 10),
+        ("DNS name", limits::MAX_NAME.0),
+        ("port ranges under one prefix", limits::MAX_RANGES.0),
+        ("address prefixes, all rulesets", limits::MAX_PREFIXES.0),
+        ("addresses learned from DNS", limits::MAX_RESOLVED.0),
+        ("granted names on one address", limits::NAMES_PER_ADDRESS.0),
+        ("open files whose bytes are summed", limits::MAX_OPEN_FILES.0),
+        ("peers whose bytes are summed", limits::MAX_PEERS.0),
+        ("executables by hash", limits::MAX_EXEC_FILES.0),
+        ("arena", limits::RULE_WORDS.0 >> 18),
+        ("ring buffer", limits::EVENT_RING_BYTES.0 >> 20),
+    ] {
+        let row = specification.lines().find(|row| row.starts_with(&format!("| {limit} |")));
+        let row = row.unwrap_or_else(|| panic!("docs/SPECIFICATION.md has no row of `{limit}`"));
+        let value = row.split('|').nth(2).unwrap_or_default().replace(',', "");
+        let first = value.split_whitespace().next().unwrap_or_default();
+        assert_eq!(first, number.to_string(), "{limit}");
     }
 }

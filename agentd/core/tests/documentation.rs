@@ -7,6 +7,7 @@ use agentguard_core::ids::{AgentName, IncidentId};
 use agentguard_core::operation::{AddressOp, Operation};
 use agentguard_core::record::{Decision, Finding, Object, Process, Record};
 use agentguard_core::rule::Source;
+use agentguard_core::spec::{Spec, Variables};
 use agentguard_core::verdict::{Layer, Reason, Severity, Verdict};
 use serde_json::Value;
 
@@ -145,7 +146,19 @@ fn the_example_is_a_record() {
     let begin = REFERENCE.find("```json\n").expect("there is an example") + "```json\n".len();
     let rest = REFERENCE.get(begin..).expect("text follows");
     let end = rest.find("```").expect("the example ends");
-    let example: Record = serde_json::from_str(rest.get(..end).expect("inside")).expect("the example is a record");
+    let example: Record =
+        serde_json::from_str(rest.get(..end).expect("inside")).expect("the example is a record");
     assert_eq!(example.agent.0, "coding-agent-2");
     assert!(Path::new(&example.decision.source.expect("a source").file).is_absolute());
+}
+
+#[test]
+fn the_example_of_a_spec_is_one() {
+    let reference = include_str!("../../../docs/reference/spec.md");
+    let example = reference.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let spec = Spec::parse(example.expect("there is an example"), Path::new("spec.md"));
+    let mut variables = Variables::of_user("/home/ada", "ada", 1000);
+    variables.set("workspace", "/home/ada/work").expect("the spec's own variable");
+    let resolved = spec.expect("the example is a spec").resolve(&variables).expect("it resolves");
+    assert!(resolved.rules().len() > 20, "the example uses every list");
 }
