@@ -1,48 +1,39 @@
-//! The scenarios as a table in Markdown: what docs/THREAT-MODEL.md shows of them.
+//! The ways around and their states as Markdown: what docs/THREAT-MODEL.md shows of the scenarios.
 
 use std::fmt::Write as _;
 
 use crate::scenario::{Group, Scenario, State};
 
-/// A table of the closed and one of the open scenarios for each group.
+/// Groups whose scenarios are ways around; the others show that work goes on.
+const WAYS_AROUND: [(Group, &str); 4] = [
+    (Group::Files, "Files"),
+    (Group::Exec, "Exec"),
+    (Group::Identity, "Identity"),
+    (Group::Network, "Network"),
+];
+
+/// One table for each group of ways around, each under a heading with its counts.
 pub fn table(scenarios: &[Scenario]) -> String {
-    let mut text = String::new();
-    for group in Group::ALL {
+    let tables = WAYS_AROUND.map(|(group, heading)| {
         let of_group: Vec<_> = scenarios.iter().filter(|scenario| scenario.group == group).collect();
-        if of_group.is_empty() {
-            continue;
-        }
         let open = of_group.iter().filter(|scenario| scenario.state == State::Open).count();
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "### {group}: {} closed, {open} open\n", of_group.len() - open);
-        text.push_str("| scenario | what is shown | |\n|---|---|---|\n");
+        let mut text = format!("### {heading}: {} closed, {open} open\n\n", of_group.len() - open);
+        text.push_str("| id | state | what is tried |\n|---|---|---|\n");
         for scenario in of_group {
-            let state = match scenario.state {
-                State::Closed => String::new(),
-                State::Open => format!("**open.** {}", cell(&scenario.why)),
+            let title = cell(&scenario.title);
+            // Writing to a String does not fail.
+            let _ = match scenario.state {
+                State::Closed => writeln!(text, "| {} | closed | {title} |", scenario.id),
+                State::Open => {
+                    writeln!(text, "| {} | **open** | {title} — {} |", scenario.id, cell(&scenario.why))
+                }
             };
-            let _ = writeln!(text, "| {} | {} | {state} |", scenario.id, cell(&scenario.title));
         }
-        text.push('\n');
-    }
-    text
+        text
+    });
+    tables.join("\n")
 }
 
 fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_open_scenario_is_shown_with_its_reason() {
-        let scenarios = crate::load_all().unwrap();
-        let text = table(&scenarios);
-        for scenario in scenarios.iter().filter(|scenario| scenario.state == State::Open) {
-            assert!(text.contains(&format!("| {} |", scenario.id)));
-            assert!(text.contains(&cell(&scenario.why)));
-        }
-    }
+    text.trim().replace('|', "\\|").replace('\n', " ")
 }

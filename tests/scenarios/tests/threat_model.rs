@@ -1,55 +1,47 @@
 //! The threat model says of every tried way around whether it is closed, and says the same as the scenarios.
+//!
+//! After a change of the scenarios, `REWRITE=1 cargo test -p agentguard-scenarios --test threat_model` writes the
+//! tables again; the words around them are written by hand.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 
-use agentguard_scenarios::{Group, State, load_all};
+use agentguard_scenarios::{Group, State, load_all, table};
 
-const THREAT_MODEL: &str = include_str!("../../../docs/THREAT-MODEL.md");
-
+const THREAT_MODEL: &str = "../../docs/THREAT-MODEL.md";
+/// The part that holds the tables.
+const HEADING: &str = "## Tried ways around\n";
 /// Groups whose scenarios are ways around.
 const GROUPS: [Group; 4] = [Group::Files, Group::Exec, Group::Identity, Group::Network];
 
-/// Ids and states, from rows such as `| F1a | closed | … |`.
-fn written() -> BTreeMap<String, State> {
-    let tables = THREAT_MODEL.split_once("## Tried ways around").map_or("", |(_, tables)| tables);
-    let mut found = BTreeMap::new();
-    for row in tables.lines() {
-        let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('*')).collect();
-        let (id, state) = match cells.as_slice() {
-            [_, id, "closed", ..] => (id, State::Closed),
-            [_, id, "open", ..] => (id, State::Open),
-            _ => continue,
-        };
-        assert!(found.insert((*id).to_owned(), state).is_none(), "{id} is listed twice");
-    }
-    found
+fn counts() -> String {
+    let scenarios = load_all().unwrap_or_else(|error| panic!("{error}"));
+    let ways: Vec<_> = scenarios.into_iter().filter(|scenario| GROUPS.contains(&scenario.group)).collect();
+    let open = ways.iter().filter(|scenario| scenario.state == State::Open).count();
+    format!("{} scenarios: {} closed, {open} open.", ways.len(), ways.len() - open)
 }
 
-fn tried() -> BTreeMap<String, State> {
+/// The document with the tables and counts as they are now.
+fn rewritten(document: &str) -> String {
     let scenarios = load_all().unwrap_or_else(|error| panic!("{error}"));
-    let ways = scenarios.into_iter().filter(|scenario| GROUPS.contains(&scenario.group));
-    ways.map(|scenario| (scenario.id, scenario.state)).collect()
+    let (before, part) = document.split_once(HEADING).expect("the heading");
+    let (words, tables) = part.split_once("\n### ").expect("the first table");
+    let after = tables.find("\n## ").and_then(|at| tables.get(at..)).unwrap_or("");
+    let (_, words) = words.split_once(" open.").expect("the counts");
+    format!("{before}{HEADING}\n{}{words}\n{}{after}", counts(), table(&scenarios))
 }
 
 #[test]
 fn every_way_around_is_listed_with_its_state() {
-    let written = written();
-    for (id, state) in tried() {
-        assert_eq!(written.get(&id), Some(&state), "docs/THREAT-MODEL.md about {id}");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(THREAT_MODEL);
+    let document = std::fs::read_to_string(&path).expect("docs/THREAT-MODEL.md");
+    let wanted = rewritten(&document);
+    if std::env::var_os("REWRITE").is_some() {
+        std::fs::write(&path, &wanted).expect("docs/THREAT-MODEL.md is written");
+        return;
     }
-}
-
-#[test]
-fn nothing_is_listed_that_no_scenario_tries() {
-    let tried = tried();
-    let unknown: Vec<_> = written().into_keys().filter(|id| !tried.contains_key(id)).collect();
-    assert!(unknown.is_empty(), "docs/THREAT-MODEL.md lists {unknown:?}");
-}
-
-#[test]
-fn the_counts_are_right() {
-    let open = tried().into_values().filter(|state| *state == State::Open).count();
-    let all = tried().len();
-    let line = format!("{all} scenarios: {} closed, {open} open.", all - open);
-    assert!(THREAT_MODEL.contains(&line), "docs/THREAT-MODEL.md does not say \"{line}\"");
+    let difference = document.lines().zip(wanted.lines()).find(|(is, wanted)| is != wanted);
+    assert!(
+        document == wanted,
+        "docs/THREAT-MODEL.md is not up to date, see the head of this test: {difference:?}"
+    );
 }
