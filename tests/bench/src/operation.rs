@@ -50,28 +50,29 @@ pub(crate) fn all(field: &Field, ports: Ports, arm: &str, governed: bool) -> Res
     let mut all = Vec::new();
     for depth in DEPTHS {
         let path = c_string(&field.file(depth))?;
-        all.push(Operation::new(format!("open_close_{depth}"), 200, move || {
-            Ok(drop(open(path.as_c_str(), OFlag::O_RDONLY, Mode::empty())?))
+        all.push(Operation::new(format!("open_close_{depth}"), 20, move || {
+            open(path.as_c_str(), OFlag::O_RDONLY, Mode::empty())?;
+            Ok(())
         }));
     }
     let path = c_string(&field.file(DEPTHS[1]))?;
-    all.push(Operation::new("stat", 200, move || Ok(stat(path.as_c_str()).map(|_| ())?)));
-    all.push(Operation::new("fork_exec", 5, || {
+    all.push(Operation::new("stat", 20, move || Ok(stat(path.as_c_str()).map(|_| ())?)));
+    all.push(Operation::new("fork_exec", 1, || {
         match std::process::Command::new("/usr/bin/true").status()?.success() {
             true => Ok(()),
             false => bail!("/usr/bin/true failed"),
         }
     }));
-    all.push(Operation::new("connect", 50, move || connect_to(ports.open)));
+    all.push(Operation::new("connect", 5, move || connect_to(ports.open)));
     let sender = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    all.push(Operation::new("udp_send", 200, move || {
+    all.push(Operation::new("udp_send", 20, move || {
         sender.send_to(&[0; DATAGRAM_BYTES], SocketAddr::from(([127, 0, 0, 1], ports.open)))?;
         Ok(())
     }));
     all.push(rename(field, arm)?);
     let file = File::open(field.file(DEPTHS[1]))?;
     let mut buffer = [0; READ_BYTES];
-    all.push(Operation::new("read_4k", 400, move || Ok(file.read_exact_at(&mut buffer, 0)?)));
+    all.push(Operation::new("read_4k", 40, move || Ok(file.read_exact_at(&mut buffer, 0)?)));
     all.extend(not_granted(field, ports, governed)?);
     Ok(all)
 }
@@ -79,7 +80,7 @@ pub(crate) fn all(field: &Field, ports: Ports, arm: &str, governed: bool) -> Res
 fn rename(field: &Field, arm: &str) -> Result<Operation> {
     let (mut from, mut to) = field.names(arm);
     std::fs::write(&from, "x").with_context(|| from.display().to_string())?;
-    Ok(Operation::new("rename", 100, move || {
+    Ok(Operation::new("rename", 10, move || {
         std::fs::rename(&from, &to)?;
         std::mem::swap(&mut from, &mut to);
         Ok(())
@@ -88,14 +89,14 @@ fn rename(field: &Field, arm: &str) -> Result<Operation> {
 
 fn not_granted(field: &Field, ports: Ports, governed: bool) -> Result<[Operation; 2]> {
     let path = c_string(&field.secret())?;
-    let mut opening = Operation::new("open_denied", 100, move || {
+    let mut opening = Operation::new("open_denied", 10, move || {
         match open(path.as_c_str(), OFlag::O_RDONLY, Mode::empty()) {
             Ok(_) if !governed => Ok(()),
             Err(Errno::EPERM) if governed => Ok(()),
             other => bail!("was not denied as it must be: {other:?}"),
         }
     });
-    let mut connecting = Operation::new("connect_denied", 50, move || {
+    let mut connecting = Operation::new("connect_denied", 5, move || {
         match connect_to(ports.closed).map_err(|error| error.downcast::<Errno>()) {
             Ok(()) if !governed => Ok(()),
             Err(Ok(Errno::EPERM)) if governed => Ok(()),

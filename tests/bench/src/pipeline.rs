@@ -128,7 +128,8 @@ impl Counts {
         Ok(Self {
             emitted: samples.sum("agentguard_kernel_total", "\"emitted\""),
             lost_in_ring: lost("\"ring\""),
-            lost_later: lost("") - lost("\"ring\""),
+            // What only followers and counters missed is recorded all the same, and a failed call loses no event.
+            lost_later: lost("") - lost("\"ring\"") - lost("\"export\"") - lost("\"kernel_calls\""),
             sums: number("sums")?,
             recorded: number("recorded")?,
         })

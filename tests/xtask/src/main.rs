@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
 mod host;
 mod lint;
@@ -35,6 +36,8 @@ enum Verb {
     Test(test::TestArgs),
     /// Run a command as root in the test VM, with the current build installed and agentd running
     Vm(vm::VmArgs),
+    /// Measure what governance costs, and write docs/BENCHMARKS.md
+    Bench(bench::BenchArgs),
     /// The other end of `vm`: runs inside the VM, started by its systemd
     #[command(hide = true)]
     VmGuest,
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Verb::Shell => demo::shell(),
         Verb::Test(args) => test::run(&args),
         Verb::Vm(args) => vm::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::VmGuest => vm::run_guest(),
     };
     outcome.unwrap_or_else(|error| {
