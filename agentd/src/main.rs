@@ -26,10 +26,19 @@ fn main() -> ExitCode {
     match run(&Typed::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("agentd: {error:#}");
+            eprintln!("agentd: {}", told_once(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The chain of causes; messages that carry their cause already are not told twice.
+fn told_once(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |line, cause| match line {
+        line if line.is_empty() => cause,
+        line if line.ends_with(&cause) => line,
+        line => format!("{line}: {cause}"),
+    })
 }
 
 fn run(typed: &Typed) -> anyhow::Result<()> {
