@@ -1,15 +1,17 @@
-//! The rules arena: one array in the kernel, mapped here, in which each ruleset owns one region.
+//! The rules arena: one array in the kernel, in which each ruleset owns one region.
+//!
+//! Only the pages of a region are mapped, and only while they are read or written: all 32 MiB would count as this
+//! process' memory for as long as it lives.
 //!
 //! A region is written before anything points to it and reused only after every hook that could still walk it is
 //! done, so readers in the kernel need no lock.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use agentguard_bpf::types::limits;
 use memmap2::{MmapOptions, MmapRaw};
-use std::os::fd::AsRawFd as _;
 
 use super::KernelError;
 
@@ -19,31 +21,29 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Word 0 is never part of a region: index 0 means "no rules" to the kernel.
 const FIRST_WORD: u32 = 1;
 
+const WORD_BYTES: usize = size_of::<u32>();
+
 /// The arena and who owns which words.
 pub(super) struct Arena {
-    words: MmapRaw,
+    map: OwnedFd,
     /// First word to length, of regions in use.
     used: BTreeMap<u32, u32>,
     retired: Vec<(Instant, u32)>,
 }
 
 impl Arena {
-    /// Maps the arena of the `rules` map.
-    pub(super) fn map(fd: &impl AsFd) -> Result<Self, KernelError> {
-        let length = limits::RULE_WORDS.0 as usize * size_of::<u32>();
-        let words = MmapOptions::new()
-            .len(length)
-            .map_raw(fd.as_fd().as_raw_fd())
-            .map_err(|source| KernelError::System { what: "mapping the rules arena".to_owned(), source })?;
-        Ok(Self { words, used: BTreeMap::new(), retired: Vec::new() })
+    /// The arena in the `rules` map.
+    pub(super) fn of(map: &impl AsFd) -> Result<Self, KernelError> {
+        let map = map.as_fd().try_clone_to_owned().map_err(mapping)?;
+        Ok(Self { map, used: BTreeMap::new(), retired: Vec::new() })
     }
 
     /// Marks a region that an earlier agentd wrote as used. `automaton` is the word that an agent points to.
-    pub(super) fn adopt(&mut self, automaton: u32) -> u32 {
+    pub(super) fn adopt(&mut self, automaton: u32) -> Result<u32, KernelError> {
         let base = automaton.saturating_sub(1);
-        let length = self.read(base).max(1);
+        let length = self.read(base)?.max(1);
         self.used.insert(base, length);
-        base
+        Ok(base)
     }
 
     /// Finds a place for `length` words, first fit.
@@ -67,15 +67,14 @@ impl Arena {
     }
 
     /// Writes a region at its place.
-    pub(super) fn write(&mut self, base: u32, words: &[u32]) {
-        let end = base as usize + words.len();
-        assert!(end <= limits::RULE_WORDS.0 as usize, "a region ends inside the arena");
-        // SAFETY: the range is inside the mapping (asserted), u32 aligned because the mapping is page aligned, and
-        // no agent points to these words yet.
+    pub(super) fn write(&mut self, base: u32, words: &[u32]) -> Result<(), KernelError> {
+        let window = self.window(base, words.len())?;
+        // SAFETY: the window is as long as the words and u32 aligned, because it starts whole words after a page's
+        // start; no agent points to these words yet.
         unsafe {
-            let target = self.words.as_mut_ptr().cast::<u32>().add(base as usize);
-            std::ptr::copy_nonoverlapping(words.as_ptr(), target, words.len());
+            std::ptr::copy_nonoverlapping(words.as_ptr(), window.as_mut_ptr().cast::<u32>(), words.len());
         }
+        Ok(())
     }
 
     /// Gives a region back, to be reused after the grace period.
@@ -94,11 +93,27 @@ impl Arena {
         });
     }
 
-    fn read(&self, word: u32) -> u32 {
+    fn read(&self, word: u32) -> Result<u32, KernelError> {
         if word >= limits::RULE_WORDS.0 {
-            return 0;
+            return Ok(0);
         }
-        // SAFETY: inside the mapping (checked), aligned, and any bits are a u32.
-        unsafe { self.words.as_ptr().cast::<u32>().add(word as usize).read_volatile() }
+        let window = self.window(word, 1)?;
+        // SAFETY: the window holds this word, aligned, and any bits are a u32.
+        Ok(unsafe { window.as_ptr().cast::<u32>().read_volatile() })
     }
+
+    /// Maps some words.
+    fn window(&self, base: u32, words: usize) -> Result<MmapRaw, KernelError> {
+        assert!(base as usize + words <= limits::RULE_WORDS.0 as usize, "a region ends inside the arena");
+        let offset = u64::from(base) * WORD_BYTES as u64;
+        MmapOptions::new()
+            .offset(offset)
+            .len(words * WORD_BYTES)
+            .map_raw(self.map.as_raw_fd())
+            .map_err(mapping)
+    }
+}
+
+fn mapping(source: std::io::Error) -> KernelError {
+    KernelError::System { what: "mapping the rules arena".to_owned(), source }
 }

@@ -30,7 +30,7 @@ use super::{
 /// Slot 0 is agentd's own probe, in a table of its own right: it is never an agent.
 const CANARY: AgentKey = AgentKey { slot: 0, serial: 1 };
 
-/// A file that is still open and had no traffic for this long is looked at no more; its close reports the rest.
+/// A file without traffic for this long is looked at no more: later bytes through it are not counted.
 const IDLE: Duration = Duration::from_secs(600);
 
 /// What the loader needs to know.
@@ -101,7 +101,7 @@ impl Ebpf {
         let loaded = Self {
             backend,
             missing,
-            rulesets: Mutex::new(Rulesets::adopt(Arena::map(&maps.rules)?, &maps)?),
+            rulesets: Mutex::new(Rulesets::adopt(Arena::of(&maps.rules)?, &maps)?),
             canary: Canary::prepare(&cgroups::mount_point()?, &options.run_dir)?,
             ring: Mutex::new(Ring::open(&maps.events)?),
             labeller: Mutex::new(labeller),
@@ -187,9 +187,9 @@ impl Kernel for Ebpf {
     fn limits(&self) -> Vec<String> {
         let mut limits = self.missing.clone();
         if self.backend == Backend::Tracing {
+            limits.push("files and programs are recorded but can not be blocked on this kernel".to_owned());
             limits.push(
-                "files, executables, unix sockets and processes are recorded but can not be blocked on this kernel"
-                    .to_owned(),
+                "unix sockets, mappings, signals, ptrace and capabilities are not seen on this kernel".to_owned(),
             );
         }
         limits

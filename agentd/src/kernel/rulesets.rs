@@ -21,11 +21,11 @@ const KEY_BITS: u32 = 64;
 
 type Hash = [u8; 32];
 
-/// One ruleset in the kernel.
+/// One ruleset in the kernel. Its words are only there: they would be most of agentd's memory.
 struct Installed {
     number: u32,
     base: u32,
-    region: Region,
+    place: Place,
     prefixes: Vec<types::prefix_key>,
     resolvers: Vec<types::resolver_key>,
     exec_files: Vec<types::exec_file_key>,
@@ -60,7 +60,7 @@ impl Rulesets {
             let agent = maps.agent(slot)?;
             newest = newest.max(agent.ruleset);
             if agent.rules != 0 {
-                adopted.insert(slot, arena.adopt(agent.rules));
+                adopted.insert(slot, arena.adopt(agent.rules)?);
             }
         }
         Ok(Self { arena, by_hash: HashMap::new(), by_slot: HashMap::new(), adopted, next_number: newest + 1 })
@@ -80,17 +80,24 @@ impl Rulesets {
             let number = self.next_number;
             let base = self.arena.reserve(region.words.len() as u32)?;
             self.next_number += 1;
-            self.arena.write(base, &region.relocated(base));
+            if let Err(error) = self.arena.write(base, &region.relocated(base)) {
+                self.arena.retire(base);
+                return Err(error);
+            }
             let mut ruleset = Installed {
                 number,
                 base,
-                region,
+                place: Place {
+                    ruleset: number,
+                    automaton: base + region.automaton,
+                    names: base + region.names,
+                },
                 prefixes: Vec::new(),
                 resolvers: Vec::new(),
                 exec_files: Vec::new(),
                 agents: 0,
             };
-            if let Err(error) = ruleset.insert(maps, tables, resolvers, pins) {
+            if let Err(error) = ruleset.insert(maps, tables, &region.prefixes, resolvers, pins) {
                 ruleset.withdraw(maps);
                 self.arena.retire(base);
                 return Err(error);
@@ -99,7 +106,7 @@ impl Rulesets {
         }
         self.by_hash
             .get(&hash)
-            .map(|ruleset| (hash, ruleset.place()))
+            .map(|ruleset| (hash, ruleset.place))
             .ok_or_else(|| KernelError::Missing("a ruleset vanished while it was installed".to_owned()))
     }
 
@@ -145,22 +152,15 @@ impl Rulesets {
 }
 
 impl Installed {
-    fn place(&self) -> Place {
-        Place {
-            ruleset: self.number,
-            automaton: self.base + self.region.automaton,
-            names: self.base + self.region.names,
-        }
-    }
-
     fn insert(
         &mut self,
         maps: &Maps,
         tables: &Tables,
+        ranges: &[(u32, u32)],
         resolvers: &[IpAddr],
         pins: &[PinnedFile],
     ) -> Result<(), KernelError> {
-        for (prefix, (word, count)) in tables.prefixes.iter().zip(&self.region.prefixes) {
+        for (prefix, (word, count)) in tables.prefixes.iter().zip(ranges) {
             let key = prefix_key(self.number, prefix);
             update(
                 &maps.prefix_ranges,

@@ -28,6 +28,10 @@ const SUMS_EVERY: Duration = Duration::from_secs(1);
 /// Events handed on at once: large enough to make the hand-over cheap, small enough to stay in the cache.
 const BATCH: usize = 256;
 
+/// What happens within this time goes on together. Channels behind are bounded in batches, so that batches of one or two
+/// events would fill them while the store is only waiting for its disk; the ring holds far more than this.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// Senses until `stop`, then returns, which ends the stages behind it one by one.
 pub fn run(kernel: &dyn Kernel, stop: &AtomicBool, next: &Arrow<Event>, counts: &Counts) {
     let mut sums_due = Instant::now() + SUMS_EVERY;
@@ -51,6 +55,7 @@ pub fn run(kernel: &dyn Kernel, stop: &AtomicBool, next: &Arrow<Event>, counts: 
             batch.extend(sums(kernel, counts));
         }
         next.send(batch);
+        std::thread::sleep(GATHER);
     }
     next.send(sums(kernel, counts));
 }
