@@ -21,6 +21,10 @@ const HOST_METRICS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::
 /// Longest start: programs are verified, under emulation for seconds.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
+/// A start is tried this often: what an earlier agentd left may need a moment to be gone.
+const START_TRIES: u32 = 4;
+const START_AGAIN: Duration = Duration::from_secs(2);
+
 /// Longest wait for agentd to have written down what it was sent.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -71,7 +75,25 @@ impl Host {
 
     /// Loads, attaches and serves.
     pub(crate) fn start(&self) -> Result<()> {
-        run(Command::new("systemctl").args(["start", "agentd"]))
+        let mut tries = 1;
+        while let Err(error) = run(Command::new("systemctl").args(["start", "agentd"])) {
+            let why = output(Command::new("journalctl").args([
+                "-u",
+                "agentd",
+                "-n",
+                "6",
+                "--no-pager",
+                "-o",
+                "cat",
+            ]))?;
+            eprintln!("agentguard-bench: agentd did not start, try {tries} of {START_TRIES}: {why}");
+            if tries == START_TRIES {
+                return Err(error);
+            }
+            tries += 1;
+            sleep(START_AGAIN);
+        }
+        Ok(())
     }
 
     /// Nothing of it is in the kernel any more.

@@ -119,9 +119,8 @@ impl Counts {
     fn read(own: &Own) -> Result<Self> {
         let samples = own.samples()?;
         let lost = |label| samples.sum("agentguard_events_lost_total", label);
-        // A sum of a file that is open has the process' start at 0; that of a closed file is an event.
-        let sql = "SELECT count(*) AS recorded, coalesce(sum(call = 'peer_io' OR \
-                   (call = 'file_io' AND object LIKE '%\"closed\":false%')), 0) AS sums FROM events";
+        // The sum of a closed file is an event of its own, `close`.
+        let sql = "SELECT count(*) AS recorded, coalesce(sum(call IN ('peer_io', 'file_io')), 0) AS sums FROM events";
         let rows = output(own.agentctl().args(["query", "-o", "json", sql]))?;
         let rows: serde_json::Value = serde_json::from_str(&rows).with_context(|| rows.clone())?;
         let number = |name: &str| find(&rows, name).with_context(|| format!("no {name} in {rows}"));

@@ -14,7 +14,7 @@ use crate::arms::Worker;
 use crate::daemon::{Host, Samples};
 use crate::field::Field;
 use crate::worker::OPERATIONS_OF_A_ROUND;
-use crate::{load, say, spec};
+use crate::{say, spec};
 
 /// Where the kernel's statistics are switched.
 const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
@@ -51,7 +51,6 @@ type ByProgram = BTreeMap<String, (u64, u64)>;
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let field = Field::at(&arguments.field);
     field.make()?;
-    load::prepare(&field.work())?;
     let ports = field.open_ports()?;
     let text = spec::with_rules(RULES, &arguments.field, ports.open);
     let mut workers = [

@@ -180,7 +180,7 @@ fn pipeline(text: &mut String, results: &Results) -> Result<()> {
     )?;
     writeln!(
         text,
-        "| wanted per s | emitted per s | recorded per s | emitted | sums | recorded | lost in ring | lost later | adds up | agentd µs per event |\n|---|---|---|---|---|---|---|---|---|---|"
+        "| wanted per s | emitted per s | recorded per s | emitted | sums | recorded | lost in ring | lost later | adds up (left over) | agentd µs per event |\n|---|---|---|---|---|---|---|---|---|---|"
     )?;
     for kept in &results.pipeline {
         let wanted = if kept.rate == 0 { "all".to_owned() } else { kept.rate.to_string() };
@@ -194,7 +194,7 @@ fn pipeline(text: &mut String, results: &Results) -> Result<()> {
             kept.recorded,
             kept.lost_in_ring,
             kept.lost_later,
-            if kept.adds_up() { "yes" } else { "**no**" },
+            format_args!("{} ({})", if kept.adds_up() { "yes" } else { "**no**" }, kept.left_over()),
             kept.cpu_ms as f64 * 1000.0 / (kept.recorded.max(1)) as f64
         )?;
     }

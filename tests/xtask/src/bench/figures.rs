@@ -52,9 +52,17 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Every event is recorded or counted as lost.
+    /// Every event is recorded or counted as lost. Sums that are lost are counted too, but not as sums: where
+    /// something was lost they may be left over.
     pub(crate) fn adds_up(&self) -> bool {
-        self.emitted + self.sums == self.recorded + self.lost_later
+        let (came, went) = (self.emitted + self.sums, self.recorded + self.lost_later);
+        came == went || (self.lost_later > 0 && came < went)
+    }
+
+    /// What is left over.
+    pub(crate) fn left_over(&self) -> i128 {
+        let (came, went) = (self.emitted + self.sums, self.recorded + self.lost_later);
+        i128::from(went) - i128::from(came)
     }
 }
 
