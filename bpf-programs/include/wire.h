@@ -269,6 +269,8 @@ enum call {
 	CALL_EXIT = 36,
 	CALL_RESOLVE = 37,
 	CALL_CLOSE = 38,
+	CALL_IOCTL = 39,
+	CALL_SETRLIMIT = 40,
 };
 
 struct event {

@@ -163,7 +163,7 @@ guardrails contains {
 guardrails contains {
 	"id": "agentd_files",
 	"ops": changes,
-	"paths": trees(["/etc/agentguard", "/var/lib/agentguard", "/run/agentguard", "/usr/lib/agentguard"]) | agentd_programs,
+	"paths": trees(["/etc/agentguard", "/var/lib/agentguard", "/run/agentguard", "/usr/lib/agentguard", "/usr/libexec/agentguard", "/usr/share/agentguard"]) | agentd_programs,
 	"verdict": "deny",
 	"severity": "CRITICAL",
 	"reason": "agentd's own programs, policy, specs, state and sockets",

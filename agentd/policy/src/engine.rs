@@ -13,7 +13,7 @@ use crate::error::{PolicyError, PolicyErrors};
 use crate::files::{DATA_FILE, PolicyFiles};
 
 /// One evaluation. Shipped packs take milliseconds; a rule that runs away is an error, not a daemon that hangs.
-const EVALUATION_LIMIT: Duration = Duration::from_secs(2);
+const EVALUATION_LIMIT: Duration = Duration::from_secs(10);
 /// Steps between two looks at the clock.
 const CLOCK_INTERVAL: NonZeroU32 = match NonZeroU32::new(256) {
     Some(steps) => steps,

@@ -33,8 +33,8 @@ pub fn facts(backend: Backend) -> HostFacts {
         kernel: kernel_release(),
         backend: match backend {
             Backend::Lsm => "lsm",
-            Backend::FmodRet => "fmod_ret",
-            Backend::Tracing => "cgroup",
+            Backend::FmodRet => "fmod-ret",
+            Backend::Tracing => "tracing",
         }
         .to_owned(),
         runtime_sockets: RUNTIME_SOCKETS

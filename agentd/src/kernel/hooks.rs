@@ -19,7 +19,10 @@ const OTHER_NAMES: [(&str, &str); 3] = [
 ];
 
 /// Hooks that only watch: their functions return nothing, or their helpers are not allowed in `fmod_ret`.
-const WATCHING: [&str; 2] = ["file_free_security", "socket_post_create"];
+const WATCHING: [&str; 3] = ["file_free_security", "socket_post_create", "bprm_committing_creds"];
+
+/// Hooks that the other back end has a better place for.
+const FMOD_RET_ONLY: [&str; 1] = ["bprm_committing_creds"];
 
 /// Parameters that a program counts on, where kernels differ: (program, parameters of the hook).
 const PARAMETERS: [(&str, usize); 6] = [
@@ -32,7 +35,8 @@ const PARAMETERS: [(&str, usize); 6] = [
 ];
 
 /// Programs whose absence costs nothing but a byte count or a variant that another program covers.
-const OPTIONAL: [&str; 7] = [
+const OPTIONAL: [&str; 8] = [
+    "on_commit_creds",
     "on_inode_setattr",
     "on_inode_setattr_idmap",
     "on_file_truncate",
@@ -111,6 +115,7 @@ fn choose_hook(
     kernel: &KernelFunctions,
 ) -> bool {
     match backend {
+        Backend::Lsm if FMOD_RET_ONLY.contains(&hook) => false,
         Backend::Lsm => kernel.fits(&format!("bpf_lsm_{hook}"), name),
         Backend::FmodRet => {
             let function = OTHER_NAMES

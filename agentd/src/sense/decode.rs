@@ -287,6 +287,8 @@ fn call(number: u32) -> Result<&'static str, DecodeError> {
         wire::call::CALL_EXIT => "exit",
         wire::call::CALL_RESOLVE => "resolve",
         wire::call::CALL_CLOSE => "close",
+        wire::call::CALL_IOCTL => "ioctl",
+        wire::call::CALL_SETRLIMIT => "setrlimit",
         wire::call(other) => return Err(DecodeError::Call(other)),
     })
 }

@@ -91,4 +91,4 @@ int on_sock_create(struct bpf_sock *sk)
 	return GO_ON;
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "GPL";

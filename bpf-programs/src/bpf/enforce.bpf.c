@@ -356,4 +356,4 @@ __noinline int enforce_class(struct class_request *request)
 	return decision.enforced;
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "GPL";

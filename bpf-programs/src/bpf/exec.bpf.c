@@ -8,6 +8,7 @@
 #include "decide.h"
 
 #define PROT_EXEC 4
+#define SIGKILL 9
 #define VM_EXEC 4
 #define MNT_INTERNAL_NS ((__u64)-22)
 
@@ -50,25 +51,43 @@ int BPF_PROG(on_bprm_check, struct linux_binprm *bprm)
 	return enforce_code(BPF_CORE_READ(bprm, file), CALL_EXEC, PATH_EXEC);
 }
 
-/* setuid, setgid or file capabilities: the capability module ran before this and has set secureexec. */
+/* What an execve gives beyond what the task has. False if nothing. */
+static __always_inline bool raises_privilege(struct linux_binprm *bprm, struct class_request *request)
+{
+	const struct cred *old = BPF_CORE_READ(bpf_get_current_task_btf(), cred);
+	const struct cred *new = BPF_CORE_READ(bprm, cred);
+
+	request->arg[0] = BPF_CORE_READ(old, euid.val);
+	request->arg[1] = BPF_CORE_READ(new, euid.val);
+	request->arg[2] = BPF_CORE_READ(old, egid.val);
+	request->arg[3] = BPF_CORE_READ(new, egid.val);
+	return request->arg[0] != request->arg[1] || request->arg[2] != request->arg[3] ||
+	       capabilities(&new->cap_permitted) & ~capabilities(&old->cap_permitted);
+}
+
+/* setuid, setgid or file capabilities: the capability module ran before this. */
 SEC("lsm/bprm_creds_from_file")
 int BPF_PROG(on_bprm_creds, struct linux_binprm *bprm)
 {
 	struct class_request request = { .call = CALL_EXEC, .op = CLASS_EXEC_PRIVILEGED };
-	const struct cred *old, *new;
 
-	if (!governed())
-		return 0;
-	old = BPF_CORE_READ(bpf_get_current_task_btf(), cred);
-	new = BPF_CORE_READ(bprm, cred);
-	request.arg[0] = BPF_CORE_READ(old, euid.val);
-	request.arg[1] = BPF_CORE_READ(new, euid.val);
-	request.arg[2] = BPF_CORE_READ(old, egid.val);
-	request.arg[3] = BPF_CORE_READ(new, egid.val);
-	if (request.arg[0] == request.arg[1] && request.arg[2] == request.arg[3] &&
-	    !(capabilities(&new->cap_permitted) & ~capabilities(&old->cap_permitted)))
+	if (!governed() || !raises_privilege(bprm, &request))
 		return 0;
 	return enforce_class(&request) ? -EPERM : 0;
+}
+
+/* On security_*() functions the program above runs before file capabilities are known. Here they are, and nothing
+ * can fail any more: a denied program is killed before its first instruction. */
+SEC("lsm/bprm_committing_creds")
+int BPF_PROG(on_commit_creds, struct linux_binprm *bprm)
+{
+	struct class_request request = { .call = CALL_EXEC, .op = CLASS_EXEC_PRIVILEGED, .flags = QUIET };
+
+	if (!governed() || !raises_privilege(bprm, &request))
+		return 0;
+	if (enforce_class(&request))
+		bpf_send_signal(SIGKILL);
+	return 0;
 }
 
 SEC("lsm/mmap_file")
@@ -99,4 +118,4 @@ int BPF_PROG(on_mprotect, struct vm_area_struct *area, unsigned long requested, 
 	return file ? enforce_code(file, CALL_MPROTECT, PATH_MAP_EXEC) : 0;
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "GPL";

@@ -400,4 +400,4 @@ int BPF_PROG(on_file_free, struct file *file)
 	return 0;
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "GPL";

@@ -9,6 +9,8 @@
 
 #define CAP_OPT_NOAUDIT 2
 #define PTRACE_MODE_NOAUDIT 4
+#define TIOCSTI 0x5412
+#define TIOCLINUX 0x541c
 #define SI_FROM_KERNEL ((struct kernel_siginfo *)1) /* SEND_SIG_PRIV; SEND_SIG_NOINFO is 0 */
 
 static __always_inline int enforce(__u32 call, __u32 op, __u32 arg0, __u32 arg1, __u32 flags)
@@ -51,6 +53,24 @@ int BPF_PROG(on_kill, struct task_struct *target, struct kernel_siginfo *info, i
 	if (!governed() || same_agent(target) || info == SI_FROM_KERNEL)
 		return 0;
 	return enforce(CALL_SIGNAL, CLASS_SIGNAL, target->tgid, signal, 0);
+}
+
+/* A limit of zero ends a process as surely as a signal. */
+SEC("lsm/task_setrlimit")
+int BPF_PROG(on_setrlimit, struct task_struct *target, unsigned int resource)
+{
+	if (!governed() || same_agent(target))
+		return 0;
+	return enforce(CALL_SETRLIMIT, CLASS_SIGNAL, target->tgid, resource, 0);
+}
+
+/* Typing into a terminal is speaking to whatever reads it next, the user's own shell for one. */
+SEC("lsm/file_ioctl")
+int BPF_PROG(on_ioctl, struct file *file, unsigned int command)
+{
+	if ((command != TIOCSTI && command != TIOCLINUX) || !governed())
+		return 0;
+	return enforce(CALL_IOCTL, CLASS_PTRACE, 0, command, 0);
 }
 
 static __always_inline void record_credentials(const struct cred *new, const struct cred *old)
@@ -224,4 +244,4 @@ int BPF_PROG(on_uring_override, const struct cred *new)
 	return enforce(CALL_IO_URING, CLASS_IO_URING, 1, 0, 0);
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "GPL";

@@ -262,4 +262,4 @@ int BPF_PROG(on_unix_send, struct socket *sock, struct socket *other)
 	return enforce_unix_peer(BPF_CORE_READ(other, sk), CALL_SEND);
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "GPL";

@@ -241,4 +241,4 @@ int BPF_PROG(after_name_call, struct pt_regs *regs, long result)
 	return 0;
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "GPL";

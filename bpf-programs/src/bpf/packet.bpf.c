@@ -360,4 +360,4 @@ int on_egress(struct __sk_buff *skb)
 	return 1;
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "GPL";

@@ -21,7 +21,7 @@ use crate::verdict::{Answer, Layer};
 pub const MAX_RULES: usize = 65_536;
 /// Most port ranges under one prefix or name: what the kernel walks at most.
 pub const MAX_RANGES: usize = 64;
-/// Most 32-bit words of one agent's tables: the kernel's whole arena.
+/// Most 32-bit words of one agent's tables: half of the kernel's arena, so that they can be replaced.
 pub const MAX_WORDS: usize = 1 << 22;
 
 /// Lowers the rules of one agent, naming rules as exactly as a reasonable size allows.
