@@ -46,7 +46,7 @@ pub struct HostFacts {
     pub hostname: String,
     /// Kernel release.
     pub kernel: String,
-    /// `lsm`, `fmod_ret` or `cgroup`.
+    /// `lsm`, `fmod-ret` or `tracing`.
     pub backend: String,
     /// Sockets of container runtimes that are there.
     pub runtime_sockets: Vec<String>,
