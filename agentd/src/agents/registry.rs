@@ -163,7 +163,11 @@ impl Registry {
                 tracing::debug!(%error, "a cgroup could not be forgotten");
             }
         }
-        self.kernel.release(stored.key)?;
+        match self.kernel.release(stored.key) {
+            // After a reboot or an unload the kernel has never heard of it.
+            Ok(()) | Err(KernelError::Missing(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
         self.directory.ended(stored.key);
         if let Target::Run { cgroup, scope: None, .. } = &stored.target {
             cgroup::remove(cgroup);

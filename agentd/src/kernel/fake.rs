@@ -104,7 +104,9 @@ impl Kernel for Fake {
 
     fn release(&self, agent: AgentKey) -> Result<(), KernelError> {
         let mut state = self.attempt("release")?;
-        state.installed.remove(&agent);
+        if state.installed.remove(&agent).is_none() {
+            return Err(KernelError::Missing(format!("agent slot {} is not in the kernel", agent.slot)));
+        }
         state.labels.retain(|_, label| *label != agent);
         Ok(())
     }

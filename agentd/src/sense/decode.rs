@@ -158,7 +158,8 @@ fn exec(bytes: Bytes<'_>) -> Result<Body, DecodeError> {
         path: text(path),
         cwd: text(cwd),
         argv: if argv_len == 0 { Vec::new() } else { argv.split(|byte| *byte == 0).map(text).collect() },
-        truncated: read!(bytes, exec_event.argv_size)? > argv_len,
+        // The kernel side sends the last NUL in neither text nor length, but counts it in the size.
+        truncated: read!(bytes, exec_event.argv_size)? > argv_len.saturating_add(1),
     }))
 }
 

@@ -219,6 +219,20 @@ async fn an_agent_that_ended_while_agentd_was_away_is_finished() {
 }
 
 #[tokio::test]
+async fn an_agent_that_the_kernel_has_forgotten_is_finished_after_a_reboot() {
+    let mut world = world();
+    let agent = world.registry.enroll(enrolment(&world)).await.unwrap().agent;
+    world.process.kill().unwrap();
+    world.process.wait().unwrap();
+    world.kernel.state().labels.clear();
+    world.kernel.state().installed.clear();
+    let again = registry(&world.home, &world.kernel);
+    assert_eq!(again.restore().await.unwrap(), 0);
+    let listed = again.list().unwrap();
+    assert_eq!((listed[0].name.clone(), listed[0].state), (agent.name, AgentState::Finished));
+}
+
+#[tokio::test]
 async fn an_agent_keeps_running_while_it_has_processes() {
     let world = world();
     world.registry.enroll(enrolment(&world)).await.unwrap();
