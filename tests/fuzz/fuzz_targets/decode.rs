@@ -5,9 +5,15 @@
 use agentd::sense::decode::decode;
 use libfuzzer_sys::fuzz_target;
 
+/// Where a record says how long it is.
+const SIZE_AT: usize = 24;
+
 fuzz_target!(|input: &[u8]| {
-    if decode(input).is_ok() {
-        let cut = input.get(..input.len().saturating_sub(1)).unwrap_or_default();
-        assert!(decode(cut).is_err(), "a record without its last byte was taken for a whole one");
+    if decode(input).is_err() {
+        return;
     }
+    let size = input.get(SIZE_AT..SIZE_AT + 4).and_then(|size| size.try_into().ok()).map(u32::from_le_bytes);
+    let size = size.expect("a record that was decoded has a size") as usize;
+    let cut = input.get(..size - 1).expect("a record that was decoded is there in full");
+    assert!(decode(cut).is_err(), "a record without its last byte was taken for a whole one");
 });
