@@ -22,7 +22,10 @@ fn main() -> Result<()> {
         linker.add_file(&compiled).with_context(|| format!("adding {}", compiled.display()))?;
     }
     linker.link().context("linking the BPF object")?;
-    SkeletonBuilder::new().obj(&object).generate(out.join("agentguard.skel.rs")).context("generating the skeleton")?;
+    SkeletonBuilder::new()
+        .obj(&object)
+        .generate(out.join("agentguard.skel.rs"))
+        .context("generating the skeleton")?;
     println!("cargo::rerun-if-changed=src/bpf");
     println!("cargo::rerun-if-changed=include");
     Ok(())

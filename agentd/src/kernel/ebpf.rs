@@ -189,7 +189,8 @@ impl Kernel for Ebpf {
         if self.backend == Backend::Tracing {
             limits.push("files and programs are recorded but can not be blocked on this kernel".to_owned());
             limits.push(
-                "unix sockets, mappings, signals, ptrace and capabilities are not seen on this kernel".to_owned(),
+                "unix sockets, mappings, signals, ptrace and capabilities are not seen on this kernel"
+                    .to_owned(),
             );
         }
         limits
