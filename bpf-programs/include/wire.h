@@ -161,7 +161,7 @@ struct prefix_value {
 };
 
 struct resolved_key {
-	__u32 slot;
+	__u32 serial; /* of the agent: a slot is used again, and must not inherit what its last agent resolved */
 	__u8 address[16];
 };
 

@@ -94,10 +94,10 @@ static long scan_range(__u32 index, struct scan *scan)
 }
 
 /* The grant of a name that resolved to this address and covers the port; 0 if there is none. */
-static __always_inline __u32 grant_by_name(__u32 slot, const struct agent *agent, struct address_request *request,
+static __always_inline __u32 grant_by_name(const struct agent *agent, struct address_request *request,
 					   struct scan *scan)
 {
-	struct resolved_key key = { .slot = slot };
+	struct resolved_key key = { .serial = agent->serial };
 	struct resolved_value *known;
 	__u64 now = bpf_ktime_get_boot_ns();
 
@@ -150,7 +150,7 @@ __noinline int decide_address(__u32 slot, struct address_request *request, struc
 	guardrail = scan.guardrail;
 	out->reason = REASON_RULE;
 	if ((scan.grant & ANSWER_LAYER_MASK) == 0 && request->op == ADDRESS_CONNECT &&
-	    grant_by_name(slot, agent, request, &scan))
+	    grant_by_name(agent, request, &scan))
 		out->reason = REASON_RESOLVED_NAME;
 	out->answer = stricter(scan.grant, guardrail);
 	if (out->answer != scan.grant)

@@ -221,7 +221,7 @@ static __always_inline void record_resolved(const struct answer_scan *scan, cons
 
 static __always_inline void follow(const struct answer_scan *scan, const __u8 *address, __u32 ttl)
 {
-	struct resolved_key key = { .slot = scan->slot };
+	struct resolved_key key = { .serial = scan->serial };
 	struct resolved_value fresh = {};
 	struct resolved_value *known;
 	struct resolved_name name = { .answer = scan->answer, .generation = scan->generation };
