@@ -37,6 +37,21 @@ static __always_inline __u64 capabilities(const void *set)
 	return value;
 }
 
+/* What a path is built from. */
+struct component {
+	struct dentry *parent;
+	struct qstr name;
+};
+
+/* d_name follows d_parent in every kernel so far, so that one read is enough; if it moves, it takes two. */
+static __always_inline long read_component(struct dentry *dentry, struct component *out)
+{
+	if (bpf_core_field_offset(struct dentry, d_name) == bpf_core_field_offset(struct dentry, d_parent) + 8)
+		return bpf_core_read(out, sizeof(*out), &dentry->d_parent);
+	return bpf_core_read(&out->parent, sizeof(out->parent), &dentry->d_parent) ?:
+	       bpf_core_read(&out->name, sizeof(out->name), &dentry->d_name);
+}
+
 /* The hook mmap_file is told the requested and the final protection, security_mmap_file() only the requested
  * one. Set by agentd before the load: 1 if the programs are attached to security_*() functions. */
 extern const volatile __u32 on_security_functions;

@@ -58,8 +58,11 @@ struct path_request {
 	__u32 open_flags;
 	__u32 mode;
 	__u32 text_len;
-	__u64 text;     /* kernel memory, with IS_TEXT */
-	__u64 file_key;
+	union {
+		__u64 text;     /* kernel memory with IS_TEXT, user memory with IS_NAME */
+		__u64 file_key; /* with HAS_FILE */
+	};
+	__u64 file_id;  /* of the file that is followed, set by enforce_path() */
 };
 
 struct address_request {
@@ -108,11 +111,16 @@ static __always_inline struct agent *agent_of(const struct label *label)
 	return agent;
 }
 
-/* True if the current task is governed. The first step of every hook and all that others pay for. */
+/* True if the current task is governed. The first step of every hook and all that others pay for: one load for a
+ * task that no BPF program has ever attached anything to. */
 static __always_inline bool governed(void)
 {
-	struct label *label = label_of(bpf_get_current_task_btf());
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct label *label;
 
+	if (!task->bpf_storage)
+		return false;
+	label = label_of(task);
 	return label && agent_of(label);
 }
 

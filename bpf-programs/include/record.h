@@ -21,14 +21,14 @@ struct decision {
 static __always_inline void fill_head(struct event *head, __u32 size, __u32 kind, __u32 call,
 				      const struct label *label, const struct decision *decision)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = bpf_get_current_task_btf(), *parent = task->real_parent;
 	__u64 uid_gid = bpf_get_current_uid_gid();
 	__u32 slot = label->slot;
 	struct agent *agent = bpf_map_lookup_elem(&agents, &slot);
 
 	head->time_ns = bpf_ktime_get_boot_ns();
-	head->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
-	head->parent_start_ns = BPF_CORE_READ(task, real_parent, group_leader, start_boottime);
+	head->start_ns = task->group_leader->start_boottime;
+	head->parent_start_ns = parent->group_leader->start_boottime;
 	head->size = size;
 	head->kind = kind;
 	head->call = call;
@@ -43,7 +43,7 @@ static __always_inline void fill_head(struct event *head, __u32 size, __u32 kind
 	head->generation = agent ? agent->generation : 0;
 	head->tgid = task->tgid;
 	head->tid = task->pid;
-	head->parent_tgid = BPF_CORE_READ(task, real_parent, tgid);
+	head->parent_tgid = parent->tgid;
 	head->uid = (__u32)uid_gid;
 	head->gid = uid_gid >> 32;
 	bpf_get_current_comm(head->comm, sizeof(head->comm));

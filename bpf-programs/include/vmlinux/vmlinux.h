@@ -214,6 +214,8 @@ struct mm_struct {
 struct fdtable { unsigned int max_fds; struct file **fd; };
 struct files_struct { struct fdtable *fdt; };
 
+struct bpf_local_storage { __u64 opaque; };
+
 struct task_struct {
 	unsigned int flags;
 	struct mm_struct *mm;
@@ -230,6 +232,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct bpf_local_storage *bpf_storage;
 };
 
 struct linux_binprm {

@@ -51,12 +51,12 @@ static __always_inline __u64 mount_for(__u64 dentry)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 file_system = (__u64)BPF_CORE_READ((struct dentry *)dentry, d_sb);
-	struct vfsmount *pwd = BPF_CORE_READ(task, fs, pwd.mnt);
-	struct vfsmount *root = BPF_CORE_READ(task, fs, root.mnt);
+	struct vfsmount *pwd = task->fs->pwd.mnt;
+	struct vfsmount *root = task->fs->root.mnt;
 
-	if ((__u64)BPF_CORE_READ(pwd, mnt_sb) == file_system)
+	if ((__u64)pwd->mnt_sb == file_system)
 		return (__u64)pwd;
-	if ((__u64)BPF_CORE_READ(root, mnt_sb) == file_system)
+	if ((__u64)root->mnt_sb == file_system)
 		return (__u64)root;
 	return 0;
 }
@@ -127,21 +127,20 @@ __noinline int decide_elsewhere(__u32 slot, struct path_request *request, struct
 	return 0;
 }
 
-__noinline int record_path(struct path_request *request, struct decision *decision, __u64 id, __u32 both)
+__noinline int record_path(struct label *label, struct path_request *request, struct path_buffer *path,
+			   struct decision *decision)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct label *label = label_of(task);
-	struct path_buffer *path, *other = 0;
+	struct path_buffer *other = 0;
 	struct bpf_dynptr ring;
 	struct file_event *record;
 	__u32 size = sizeof(struct file_event), path_len = 0, other_len = 0, begin = 0, other_begin = 0;
 
-	if (!request || !decision || !label)
+	if (!label || !request || !decision)
 		return 0;
-	path = bpf_task_storage_get(&task_path, task, 0, 0);
 	if (decision->reason == REASON_ELSEWHERE)
 		other = bpf_task_storage_get(&task_host_path, task, 0, 0);
-	else if (both)
+	else if (request->other_dentry)
 		other = bpf_task_storage_get(&task_other_path, task, 0, 0);
 	if (path && path->begin <= MAX_PATH && path->end <= MAX_PATH + PATH_SLACK && path->end > path->begin) {
 		begin = path->begin;
@@ -162,7 +161,7 @@ __noinline int record_path(struct path_request *request, struct decision *decisi
 		struct inode *inode = BPF_CORE_READ(dentry, d_inode);
 
 		fill_head(&record->head, size, EVENT_FILE, request->call, label, decision);
-		record->id = id;
+		record->id = request->file_id;
 		record->inode = BPF_CORE_READ(inode, i_ino);
 		record->device = BPF_CORE_READ(dentry, d_sb, s_dev);
 		record->mode = request->mode ?: BPF_CORE_READ(inode, i_mode);
@@ -199,12 +198,17 @@ static __always_inline void tell_bytes(const struct open_file *file)
 	bpf_ringbuf_submit(record, 0);
 }
 
-/* Starts counting the bytes of a file that was opened; returns the id that joins its records. */
-static __always_inline __u64 follow_file(__u64 file_key, const struct label *label)
+/* Starts counting the bytes of a file that was opened; returns the id that joins its records. A function of its own
+ * because the stack of enforce_path() has no room. */
+__noinline __u64 follow_file(__u64 file_key, struct label *label)
 {
-	struct open_file file = { .slot = label->slot, .serial = label->serial };
 	struct open_file *last = bpf_map_lookup_elem(&open_files, &file_key);
+	struct open_file file = {};
 
+	if (!label)
+		return 0;
+	file.slot = label->slot;
+	file.serial = label->serial;
 	if (last)
 		tell_bytes(last);
 	file.id = __sync_fetch_and_add(&last_open_id, 1) + 1;
@@ -260,7 +264,6 @@ __noinline int enforce_path(struct path_request *request)
 	struct decision decision = { .reason = REASON_RULE };
 	struct path_buffer *text;
 	struct agent *agent;
-	__u64 id = 0;
 
 	if (!request || !label)
 		return 0;
@@ -282,9 +285,9 @@ __noinline int enforce_path(struct path_request *request)
 	}
 	conclude(&decision, label, can_block);
 	if (request->flags & HAS_FILE && !decision.enforced)
-		id = follow_file(request->file_key, label);
+		request->file_id = follow_file(request->file_key, label);
 	if (label->slot != CANARY_SLOT && (!(request->flags & QUIET) || decision.verdict != VERDICT_ALLOW))
-		record_path(request, &decision, id, request->other_dentry != 0);
+		record_path(label, request, text, &decision);
 	return decision.enforced;
 }
 

@@ -15,10 +15,10 @@
 /* memfd, deleted, O_TMPFILE: there is no name that a rule could speak about. */
 static __always_inline bool nameless(struct file *file)
 {
-	__u64 vfsmount = (__u64)BPF_CORE_READ(file, f_path.mnt);
+	__u64 vfsmount = (__u64)file->f_path.mnt;
 	struct mount *mount = (void *)(vfsmount - bpf_core_field_offset(struct mount, mnt));
 
-	return BPF_CORE_READ(file, f_inode, i_nlink) == 0 ||
+	return file->f_inode->i_nlink == 0 ||
 	       (__u64)BPF_CORE_READ(mount, mnt_ns) == MNT_INTERNAL_NS;
 }
 
@@ -29,9 +29,9 @@ static __always_inline int enforce_code(struct file *file, __u32 call, __u32 op)
 
 	if (nameless(file))
 		return enforce_class(&without_name) ? -EPERM : 0;
-	request.dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
-	request.mount = (__u64)BPF_CORE_READ(file, f_path.mnt);
-	request.mode = BPF_CORE_READ(file, f_inode, i_mode);
+	request.dentry = (__u64)file->f_path.dentry;
+	request.mount = (__u64)file->f_path.mnt;
+	request.mode = file->f_inode->i_mode;
 	return enforce_path(&request) ? -EPERM : 0;
 }
 
@@ -48,19 +48,19 @@ int BPF_PROG(on_bprm_check, struct linux_binprm *bprm)
 {
 	if (!governed())
 		return 0;
-	return enforce_code(BPF_CORE_READ(bprm, file), CALL_EXEC, PATH_EXEC);
+	return enforce_code(bprm->file, CALL_EXEC, PATH_EXEC);
 }
 
 /* What an execve gives beyond what the task has. False if nothing. */
 static __always_inline bool raises_privilege(struct linux_binprm *bprm, struct class_request *request)
 {
-	const struct cred *old = BPF_CORE_READ(bpf_get_current_task_btf(), cred);
-	const struct cred *new = BPF_CORE_READ(bprm, cred);
+	const struct cred *old = bpf_get_current_task_btf()->cred;
+	const struct cred *new = bprm->cred;
 
-	request->arg[0] = BPF_CORE_READ(old, euid.val);
-	request->arg[1] = BPF_CORE_READ(new, euid.val);
-	request->arg[2] = BPF_CORE_READ(old, egid.val);
-	request->arg[3] = BPF_CORE_READ(new, egid.val);
+	request->arg[0] = old->euid.val;
+	request->arg[1] = new->euid.val;
+	request->arg[2] = old->egid.val;
+	request->arg[3] = new->egid.val;
 	return request->arg[0] != request->arg[1] || request->arg[2] != request->arg[3] ||
 	       capabilities(&new->cap_permitted) & ~capabilities(&old->cap_permitted);
 }
@@ -108,10 +108,10 @@ int BPF_PROG(on_mprotect, struct vm_area_struct *area, unsigned long requested, 
 
 	if (!(prot & PROT_EXEC) || !governed())
 		return 0;
-	if (BPF_CORE_READ(area, vm_flags) & VM_EXEC)
+	if (area->vm_flags & VM_EXEC)
 		return 0;
-	file = BPF_CORE_READ(area, vm_file);
-	if (!file || BPF_CORE_READ(area, anon_vma)) {
+	file = area->vm_file;
+	if (!file || area->anon_vma) {
 		if (enforce_anonymous(CALL_MPROTECT))
 			return -EPERM;
 	}

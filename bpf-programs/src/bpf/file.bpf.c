@@ -20,7 +20,7 @@
 
 static __always_inline __u64 mount_of_path(const struct path *path)
 {
-	return (__u64)BPF_CORE_READ(path, mnt);
+	return (__u64)path->mnt;
 }
 
 /* A request on an existing object that is reached by a path. */
@@ -30,7 +30,7 @@ static __always_inline int enforce_existing(const struct path *path, __u32 call,
 		.call = call,
 		.op = op,
 		.also = NO_OP,
-		.dentry = (__u64)BPF_CORE_READ(path, dentry),
+		.dentry = (__u64)path->dentry,
 		.mount = mount_of_path(path),
 		.mode = mode,
 	};
@@ -71,16 +71,16 @@ int BPF_PROG(on_file_open, struct file *file)
 
 	if (!governed())
 		return 0;
-	flags = BPF_CORE_READ(file, f_flags);
+	flags = file->f_flags;
 	if (flags & FMODE_EXEC_FLAG)
 		return 0; /* decided by exec.bpf.c on the same file */
 	request.call = CALL_OPEN;
-	request.dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
-	request.mount = (__u64)BPF_CORE_READ(file, f_path.mnt);
+	request.dentry = (__u64)file->f_path.dentry;
+	request.mount = (__u64)file->f_path.mnt;
 	request.open_flags = flags;
 	request.flags = HAS_FILE;
 	request.file_key = (__u64)file;
-	ask_for_access(&request, BPF_CORE_READ(file, f_mode));
+	ask_for_access(&request, file->f_mode);
 	return enforce_path(&request) ? -EPERM : 0;
 }
 
@@ -163,7 +163,7 @@ int BPF_PROG(on_path_rename, const struct path *old_dir, struct dentry *old_dent
 		return 0;
 	request.mount = mount_of_path(old_dir);
 	request.other_mount = mount_of_path(new_dir);
-	request.other_op = BPF_CORE_READ(new_dentry, d_inode) ? PATH_WRITE : PATH_CREATE;
+	request.other_op = new_dentry->d_inode ? PATH_WRITE : PATH_CREATE;
 	/* The flags came with 5.19 (100f59d96405); this hook is loaded on 6.1 and later only. */
 	request.open_flags = (__u32)ctx[4];
 	if (enforce_path(&request))
@@ -197,8 +197,8 @@ int BPF_PROG(on_file_truncate, struct file *file)
 
 	if (!governed())
 		return 0;
-	request.dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
-	request.mount = (__u64)BPF_CORE_READ(file, f_path.mnt);
+	request.dentry = (__u64)file->f_path.dentry;
+	request.mount = (__u64)file->f_path.mnt;
 	return enforce_path(&request) ? -EPERM : 0;
 }
 
@@ -274,13 +274,13 @@ int BPF_PROG(on_file_receive, struct file *file)
 {
 	struct path_request request = { .call = CALL_RECEIVE_FD, .flags = HAS_FILE };
 
-	if (!governed() || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK)
+	if (!governed() || (file->f_inode->i_mode & S_IFMT) == S_IFSOCK)
 		return 0;
-	request.dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
-	request.mount = (__u64)BPF_CORE_READ(file, f_path.mnt);
-	request.open_flags = BPF_CORE_READ(file, f_flags);
+	request.dentry = (__u64)file->f_path.dentry;
+	request.mount = (__u64)file->f_path.mnt;
+	request.open_flags = file->f_flags;
 	request.file_key = (__u64)file;
-	ask_for_access(&request, BPF_CORE_READ(file, f_mode) & ~FMODE_CREATED);
+	ask_for_access(&request, file->f_mode & ~FMODE_CREATED);
 	return enforce_path(&request) ? -EPERM : 0;
 }
 
@@ -293,11 +293,11 @@ int BPF_PROG(on_shared_mmap, struct file *file)
 
 	if (!file || !(mmap_protection(ctx) & PROT_WRITE) || !(mmap_flags(ctx) & MAP_SHARED) || !governed())
 		return 0;
-	if (!(BPF_CORE_READ(file, f_mode) & FMODE_WRITE))
+	if (!(file->f_mode & FMODE_WRITE))
 		return 0; /* the kernel itself refuses */
 	request.flags = bpf_map_lookup_elem(&open_files, &key) ? QUIET : 0;
-	request.dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
-	request.mount = (__u64)BPF_CORE_READ(file, f_path.mnt);
+	request.dentry = (__u64)file->f_path.dentry;
+	request.mount = (__u64)file->f_path.mnt;
 	return enforce_path(&request) ? -EPERM : 0;
 }
 

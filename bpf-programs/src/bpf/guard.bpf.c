@@ -85,10 +85,10 @@ static __always_inline void record_credentials(const struct cred *new, const str
 	if (!record)
 		return;
 	fill_head(&record->head, sizeof(*record), EVENT_CREDENTIALS, CALL_SET_ID, label, &nothing);
-	record->old_uid = BPF_CORE_READ(old, euid.val);
-	record->old_gid = BPF_CORE_READ(old, egid.val);
-	record->new_uid = BPF_CORE_READ(new, euid.val);
-	record->new_gid = BPF_CORE_READ(new, egid.val);
+	record->old_uid = old->euid.val;
+	record->old_gid = old->egid.val;
+	record->new_uid = new->euid.val;
+	record->new_gid = new->egid.val;
 	record->old_capabilities = capabilities(&old->cap_permitted);
 	record->new_capabilities = capabilities(&new->cap_permitted);
 	bpf_ringbuf_submit(record, 0);
@@ -106,12 +106,12 @@ int BPF_PROG(on_setuid, struct cred *new, const struct cred *old)
 
 	if (!governed())
 		return 0;
-	real = BPF_CORE_READ(old, uid.val);
-	effective = BPF_CORE_READ(old, euid.val);
-	saved = BPF_CORE_READ(old, suid.val);
-	if (!held(BPF_CORE_READ(new, euid.val), real, effective, saved) ||
-	    !held(BPF_CORE_READ(new, uid.val), real, effective, saved)) {
-		if (enforce(CALL_SET_ID, CLASS_SET_ID, effective, BPF_CORE_READ(new, euid.val), QUIET))
+	real = old->uid.val;
+	effective = old->euid.val;
+	saved = old->suid.val;
+	if (!held(new->euid.val, real, effective, saved) ||
+	    !held(new->uid.val, real, effective, saved)) {
+		if (enforce(CALL_SET_ID, CLASS_SET_ID, effective, new->euid.val, QUIET))
 			return -EPERM;
 	}
 	record_credentials(new, old);
@@ -125,12 +125,12 @@ int BPF_PROG(on_setgid, struct cred *new, const struct cred *old)
 
 	if (!governed())
 		return 0;
-	real = BPF_CORE_READ(old, gid.val);
-	effective = BPF_CORE_READ(old, egid.val);
-	saved = BPF_CORE_READ(old, sgid.val);
-	if (!held(BPF_CORE_READ(new, egid.val), real, effective, saved) ||
-	    !held(BPF_CORE_READ(new, gid.val), real, effective, saved)) {
-		if (enforce(CALL_SET_ID, CLASS_SET_ID, effective, BPF_CORE_READ(new, egid.val), QUIET))
+	real = old->gid.val;
+	effective = old->egid.val;
+	saved = old->sgid.val;
+	if (!held(new->egid.val, real, effective, saved) ||
+	    !held(new->gid.val, real, effective, saved)) {
+		if (enforce(CALL_SET_ID, CLASS_SET_ID, effective, new->egid.val, QUIET))
 			return -EPERM;
 	}
 	record_credentials(new, old);

@@ -92,19 +92,21 @@ SEC("lsm/socket_sendmsg")
 int BPF_PROG(on_sendmsg, struct socket *sock, struct msghdr *message, int size)
 {
 	struct address_request request = { .call = CALL_SEND, .op = ADDRESS_CONNECT };
+	struct sock *sk;
 	void *name;
 	bool v4;
 
 	if (!governed())
 		return 0;
-	name = BPF_CORE_READ(message, msg_name);
-	if (!name)
+	name = message->msg_name;
+	sk = sock->sk;
+	if (!name || !sk)
 		return 0;
 	/* IPv4 UDP takes an address of no family for one of its own. */
-	v4 = BPF_CORE_READ(sock, sk, __sk_common.skc_family) == AF_INET;
-	if (!v4 && BPF_CORE_READ(sock, sk, __sk_common.skc_family) != AF_INET6)
+	v4 = sk->__sk_common.skc_family == AF_INET;
+	if (!v4 && sk->__sk_common.skc_family != AF_INET6)
 		return 0;
-	if (!read_address(name, BPF_CORE_READ(message, msg_namelen), v4, &request))
+	if (!read_address(name, message->msg_namelen, v4, &request))
 		return 0;
 	any_is_loopback(request.address);
 	request.protocol = protocol_of(sock);
@@ -199,7 +201,7 @@ int BPF_PROG(on_socket_receive, struct file *file)
 	struct socket *sock;
 	struct sock *sk;
 
-	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK || !governed())
+	if (!governed() || (file->f_inode->i_mode & S_IFMT) != S_IFSOCK)
 		return 0;
 	sock = BPF_CORE_READ(file, private_data);
 	sk = BPF_CORE_READ(sock, sk);

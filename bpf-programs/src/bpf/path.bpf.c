@@ -8,8 +8,7 @@
  */
 #include "decide.h"
 
-#define MAX_STEPS 8192 /* 2,048 components fit into MAX_PATH; the rest is for mounts and attempts */
-#define MAX_RETRIES 16 /* a rename somewhere on the host restarts the walk; this many in a row do not happen */
+#define MAX_STEPS 8192 /* 2,048 components fit into MAX_PATH; the rest is for mounts, and for walks that begin again */
 #define MAX_GIVEN_NAME 1024 /* longer names are "could not tell" */
 #define INTERNAL "internal:"
 #define INTERNAL_LEN (sizeof(INTERNAL) - 1)
@@ -29,7 +28,6 @@ struct walk {
 	__u64 first_root;
 	__u32 first_offset;
 	__u32 sequence;   /* of rename_lock when the attempt began */
-	__u32 retries;
 };
 
 static __always_inline __u64 mount_of(__u64 vfsmount)
@@ -55,12 +53,11 @@ static __always_inline void begin_walk(struct walk *walk)
 	walk->sequence = rename_sequence();
 }
 
-/* The top is reached. A rename anywhere since the walk began could have mixed two paths: once more then. */
+/* The top is reached. A rename anywhere since the walk began could have mixed two paths: once more then, until the
+ * steps run out, which is "could not tell". */
 static __always_inline long end_walk(struct walk *walk)
 {
 	if (walk->sequence & 1 || walk->sequence != rename_sequence()) {
-		if (walk->retries++ >= MAX_RETRIES)
-			return 1; /* could not tell */
 		begin_walk(walk);
 		return 0;
 	}
@@ -85,28 +82,28 @@ static __always_inline long leave_mount(struct walk *walk)
 static long step_up(__u32 index, struct walk *walk)
 {
 	struct path_buffer *out = walk->out;
-	struct dentry *dentry = (void *)walk->dentry, *parent;
-	__u32 offset = walk->offset;
-	struct qstr name;
+	struct dentry *dentry = (void *)walk->dentry;
+	__u32 offset = walk->offset, len;
+	struct component component;
 
 	if (walk->dentry == walk->mount_root)
 		return leave_mount(walk);
-	parent = BPF_CORE_READ(dentry, d_parent);
-	if (parent == dentry) /* a root; if not of this mount, disconnected or moved out of a bind mount */
-		return walk->mount ? 1 : end_walk(walk);
-	if (bpf_core_read(&name, sizeof(name), &dentry->d_name))
+	if (read_component(dentry, &component))
 		return 1;
-	if (name.len > 255 || offset < name.len + 1 || offset > MAX_PATH) {
+	if (component.parent == dentry) /* a root; if not of this mount, disconnected or moved out of a bind mount */
+		return walk->mount ? 1 : end_walk(walk);
+	len = component.name.len;
+	if (len > 255 || offset < len + 1 || offset > MAX_PATH) {
 		walk->status = UNRESOLVED_TOO_LONG;
 		return 1;
 	}
-	offset -= name.len;
-	if (bpf_probe_read_kernel(&out->text[offset & (MAX_PATH - 1)], name.len & 255, name.name))
+	offset -= len;
+	if (bpf_probe_read_kernel(&out->text[offset & (MAX_PATH - 1)], len & 255, component.name.name))
 		return 1;
 	offset -= 1;
 	out->text[offset & (MAX_PATH - 1)] = '/';
 	walk->offset = offset;
-	walk->dentry = (__u64)parent;
+	walk->dentry = (__u64)component.parent;
 	return 0;
 }
 
@@ -166,7 +163,7 @@ __noinline int resolve_path(__u64 dentry, __u64 vfsmount, __u32 flags, struct pa
 	if (status != RESOLVED || flags & ANY_NAMESPACE)
 		return status;
 	ns = (__u64)BPF_CORE_READ((struct mount *)top, mnt_ns);
-	own = (__u64)BPF_CORE_READ(bpf_get_current_task_btf(), nsproxy, mnt_ns);
+	own = (__u64)bpf_get_current_task_btf()->nsproxy->mnt_ns;
 	return ns && ns == own ? RESOLVED : UNRESOLVED;
 }
 

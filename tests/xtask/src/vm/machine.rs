@@ -60,7 +60,7 @@ impl MachineSpec {
             modules.push_str(",bpf");
         }
         // Mitigations protect nothing in here and cost a lot when emulated; a panic ends QEMU.
-        format!("console=ttyS0 panic=-1 mitigations=off lsm={modules}")
+        format!("console=ttyS0 panic=-1 mitigations=off tsc=reliable lsm={modules}")
     }
 
     /// QEMU's arguments. No KVM: it is often missing and at times hangs; TCG runs everywhere.
