@@ -25,6 +25,9 @@ int resolve_name(__u64 dir, __u64 mount, __u64 name, struct path_buffer *out);
 /* 1 if mount is the one under which the host knows this file system: then both paths are the same. */
 int is_host_mount(__u64 mount);
 
+/* Another number whenever anything was renamed or mounted on this host; 0 if the kernel does not tell. */
+__u64 places_version(void);
+
 /* Walks the agent's automaton over the text and returns the word index of the row, 0 if there are no rules. */
 __u32 walk_rules(__u32 slot, struct path_buffer *text);
 

@@ -57,12 +57,15 @@ struct path_request {
 	__u32 other_op;
 	__u32 open_flags;
 	__u32 mode;
-	__u32 text_len;
+	union {
+		__u32 text_len; /* with IS_TEXT */
+		__u32 allowed;  /* set by enforce_path(): no denial, no audit */
+	};
 	union {
 		__u64 text;     /* kernel memory with IS_TEXT, user memory with IS_NAME */
 		__u64 file_key; /* with HAS_FILE */
 	};
-	__u64 file_id;  /* of the file that is followed, set by enforce_path() */
+	__u64 file_id;  /* of this open, set by follow_file() */
 };
 
 struct address_request {
@@ -92,6 +95,10 @@ int enforce_path(struct path_request *request);
 int enforce_address(struct address_request *request);
 int enforce_class(struct class_request *request);
 
+/* Starts counting the bytes of the request's file, and sets its file_id. recorded_id is that of the open whose record
+ * stands for this one, 0 for its own. Returns 0. */
+int follow_file(struct path_request *request, __u64 recorded_id, struct label *label);
+
 /* Set by agentd before the load: 1 if a program that returns an error stops the operation. */
 extern const volatile __u32 can_block;
 
@@ -111,17 +118,22 @@ static __always_inline struct agent *agent_of(const struct label *label)
 	return agent;
 }
 
-/* True if the current task is governed. The first step of every hook and all that others pay for: one load for a
- * task that no BPF program has ever attached anything to. */
-static __always_inline bool governed(void)
+/* The agent of the current task, 0 if it is not governed. The first step of every hook and all that others pay for:
+ * one load for a task that no BPF program has ever attached anything to. */
+static __always_inline struct agent *own_agent(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct label *label;
 
 	if (!task->bpf_storage)
-		return false;
+		return 0;
 	label = label_of(task);
-	return label && agent_of(label);
+	return label ? agent_of(label) : 0;
+}
+
+static __always_inline bool governed(void)
+{
+	return own_agent() != 0;
 }
 
 #endif

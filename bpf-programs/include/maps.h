@@ -162,6 +162,15 @@ struct {
 	__type(value, struct open_file);
 } open_files __weak SEC(".maps");
 
+/* hash of process and file -> the last recorded open of that hash. Written and read by on_file_open without a lock:
+ * an entry counts only if everything in it fits, and two that are torn into one do not. A miss decides anew. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RECENT_OPENS);
+	__type(key, __u32);
+	__type(value, struct recent_open);
+} recent_opens __weak SEC(".maps");
+
 /* agent, peer -> bytes so far. Written by the packet programs, read and cleared by agentd. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -16,6 +16,8 @@ enum limits {
 	MAX_PREFIXES = 131072,      /* address prefixes of all rulesets together */
 	MAX_RESOLVED = 16384,       /* addresses that agents learned from DNS answers */
 	MAX_OPEN_FILES = 32768,     /* governed open files whose bytes are summed */
+	RECENT_OPENS = 4096,        /* opens that later ones can be folded into; a power of two */
+	FOLD_MS = 1000,             /* an open that repeats one of at most this age is folded into it */
 	MAX_PEERS = 16384,          /* network peers whose bytes are summed */
 	MAX_EXEC_FILES = 16384,     /* executables pinned by hash */
 	RULE_WORDS = 1 << 23,       /* 32-bit words in the rules arena: 32 MiB */
@@ -209,12 +211,35 @@ struct peer_value {
 struct open_file {
 	__u32 slot;
 	__u32 serial;
-	__u64 id; /* the same id as in the open's event */
+	__u64 id;          /* of this open */
+	__u64 recorded_id; /* of the open whose event stands for it: its own, or the one it was folded into */
 	__u64 read_bytes;
 	__u64 written_bytes;
 	__u64 last_ns;
 	__u32 tgid;
 	__u32 pad;
+};
+
+/* An open that was allowed and recorded, and everything that this depended on. */
+struct recent_open {
+	__u64 dentry;
+	__u64 mount;
+	__u64 namespace;
+	__u64 inode;
+	__u32 device;
+	__u32 inode_generation; /* an inode number that is used again has another one, or another ctime */
+	__s64 changed_sec;      /* ctime */
+	__u32 changed_nsec;
+	__u64 places;           /* places_version() before it was decided */
+	__u32 serial;           /* of the agent, and of its rules */
+	__u32 generation;
+	__u32 tgid;
+	__u32 open_flags;
+	__u32 op;
+	__u32 also;
+	__u32 pad;
+	__u64 time_ns;
+	__u64 id;
 };
 
 enum event_kind {
@@ -312,7 +337,8 @@ struct file_event {
 
 struct file_io_event {
 	struct event head;
-	__u64 id;
+	__u64 id;          /* of the open whose bytes these are */
+	__u64 recorded_id; /* of the open whose event has the path */
 	__u64 read_bytes;
 	__u64 written_bytes;
 };
@@ -383,7 +409,8 @@ enum counter {
 	COUNT_HELPER = 5,     /* a helper failed that should not */
 	COUNT_DNS_SKIPPED = 6, /* DNS answers that were too long or malformed to follow */
 	COUNT_CANARY = 7,     /* denials of the canary agent */
-	NR_COUNTERS = 8,
+	COUNT_FOLDED = 8,     /* opens without an event of their own: the same was recorded a moment ago */
+	NR_COUNTERS = 9,
 };
 
 #endif

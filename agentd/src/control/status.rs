@@ -30,7 +30,7 @@ pub(super) fn status(daemon: &Daemon) -> Result<Status, tonic::Status> {
             .count()
             .try_into()
             .unwrap_or(u32::MAX),
-        kernel_counters: named(&counters).into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+        kernel_counters: counters.named().into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
         lost,
         canary,
         store,
@@ -43,18 +43,6 @@ pub(crate) fn backend(daemon: &Daemon) -> String {
         .ok()
         .and_then(|value| value.as_str().map(str::to_owned))
         .unwrap_or_default()
-}
-
-fn named(counters: &Counters) -> [(&'static str, u64); 7] {
-    [
-        ("emitted", counters.emitted),
-        ("lost", counters.lost),
-        ("denied", counters.denied),
-        ("unresolved", counters.unresolved),
-        ("no_memory", counters.no_memory),
-        ("helper", counters.helper),
-        ("dns_skipped", counters.dns_skipped),
-    ]
 }
 
 fn problems(canary: &Canary, counters: &Counters, set_aside: Option<&str>) -> Vec<String> {

@@ -128,8 +128,9 @@ impl Enrich {
                 self.files.opened(file.id, &file.path);
                 object::file(file)
             }
-            Body::FileIo { id, read_bytes, written_bytes, closed } => {
-                let (path, since) = self.files.moved(id, Moved { read_bytes, written_bytes }, closed);
+            Body::FileIo { id, recorded_id, read_bytes, written_bytes, closed } => {
+                let path = self.files.path(recorded_id);
+                let since = self.files.moved(id, Moved { read_bytes, written_bytes }, closed);
                 Object::FileIo { path, read_bytes: since.read_bytes, written_bytes: since.written_bytes }
             }
             Body::Address { address, port, protocol, size } => {

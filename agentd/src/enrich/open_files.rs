@@ -17,18 +17,16 @@ pub(super) struct Moved {
     pub(super) written_bytes: u64,
 }
 
-#[derive(Clone)]
-struct OpenFile {
-    path: Arc<str>,
-    told: Moved,
+/// What was recorded of opens, and what was told of files that are open.
+pub(super) struct OpenFiles {
+    /// Open id to path. Kept after the close: later opens of the same file may have been folded into this one.
+    paths: Bounded<u64, Arc<str>>,
+    told: Bounded<u64, Moved>,
 }
-
-/// Open id to path and what was told of it.
-pub(super) struct OpenFiles(Bounded<u64, OpenFile>);
 
 impl Default for OpenFiles {
     fn default() -> Self {
-        Self(Bounded::new(MAX_OPEN_FILES))
+        Self { paths: Bounded::new(MAX_OPEN_FILES), told: Bounded::new(MAX_OPEN_FILES) }
     }
 }
 
@@ -36,23 +34,25 @@ impl OpenFiles {
     /// A file was opened. Operations that open nothing have id 0.
     pub(super) fn opened(&mut self, id: u64, path: &str) {
         if id != 0 {
-            self.0.insert(id, OpenFile { path: path.into(), told: Moved::default() });
+            self.paths.insert(id, path.into());
         }
     }
 
-    /// The path of an open, empty if the open was not seen, and what was moved since the last report. `closed` forgets
-    /// the file.
-    pub(super) fn moved(&mut self, id: u64, total: Moved, closed: bool) -> (String, Moved) {
-        let known = if closed { self.0.remove(&id) } else { self.0.get(&id).cloned() };
-        let (path, told) = known.map_or_else(Default::default, |file| (file.path, file.told));
+    /// The path of an open that was recorded, empty if it was not seen.
+    pub(super) fn path(&self, id: u64) -> String {
+        self.paths.get(&id).map(|path| path.as_ref().to_owned()).unwrap_or_default()
+    }
+
+    /// What was moved through an open file since the last report. `closed` forgets the file.
+    pub(super) fn moved(&mut self, id: u64, total: Moved, closed: bool) -> Moved {
+        let told = self.told.remove(&id).unwrap_or_default();
         if !closed {
-            self.0.insert(id, OpenFile { path: Arc::clone(&path), told: total });
+            self.told.insert(id, total);
         }
-        let since = Moved {
+        Moved {
             read_bytes: total.read_bytes.saturating_sub(told.read_bytes),
             written_bytes: total.written_bytes.saturating_sub(told.written_bytes),
-        };
-        (path.as_ref().to_owned(), since)
+        }
     }
 }
 
@@ -64,10 +64,18 @@ mod tests {
     fn tells_no_byte_twice() {
         let mut files = OpenFiles::default();
         let total = |read_bytes, written_bytes| Moved { read_bytes, written_bytes };
+        assert_eq!(files.moved(7, total(10, 0), false), total(10, 0));
+        assert_eq!(files.moved(7, total(15, 4), false), total(5, 4));
+        assert_eq!(files.moved(7, total(15, 9), true), total(0, 5));
+        assert_eq!(files.moved(7, total(3, 0), true), total(3, 0));
+    }
+
+    #[test]
+    fn a_path_outlives_the_close_for_opens_that_are_folded_into_it() {
+        let mut files = OpenFiles::default();
         files.opened(7, "/w/a");
-        assert_eq!(files.moved(7, total(10, 0), false), ("/w/a".to_owned(), total(10, 0)));
-        assert_eq!(files.moved(7, total(15, 4), false), ("/w/a".to_owned(), total(5, 4)));
-        assert_eq!(files.moved(7, total(15, 9), true), ("/w/a".to_owned(), total(0, 5)));
-        assert_eq!(files.moved(7, total(3, 0), true), (String::new(), total(3, 0)));
+        files.opened(0, "/w/b");
+        files.moved(7, Moved::default(), true);
+        assert_eq!((files.path(7), files.path(0)), ("/w/a".to_owned(), String::new()));
     }
 }

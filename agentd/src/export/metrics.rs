@@ -112,18 +112,13 @@ impl Asked {
             "Events that were not recorded, by the stage that they did not reach",
             &lost,
         )?;
-        let kernel = &self.0.kernel;
-        let kernel = [
-            ("emitted", kernel.emitted),
-            ("lost", kernel.lost),
-            ("denied", kernel.denied),
-            ("unresolved", kernel.unresolved),
-            ("no_memory", kernel.no_memory),
-            ("helper", kernel.helper),
-            ("dns_skipped", kernel.dns_skipped),
-        ]
-        .map(|(counter, count)| ([("counter", counter)], count));
-        counters(to, "kernel", "The kernel programs' own counters since they were loaded", &kernel)
+        let kernel = self.0.kernel.named().map(|(counter, count)| ([("counter", counter)], count));
+        counters(
+            to,
+            "kernel",
+            "The kernel programs' own counters; they go on over a restart of agentd",
+            &kernel,
+        )
     }
 
     fn agents(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -299,6 +299,7 @@ impl Kernel for Ebpf {
                 moved.push(FileBytes {
                     agent: AgentKey { slot: file.slot, serial: file.serial },
                     id: file.id,
+                    recorded_id: file.recorded_id,
                     pid: file.tgid,
                     read_bytes: file.read_bytes,
                     written_bytes: file.written_bytes,
@@ -327,6 +328,7 @@ impl Kernel for Ebpf {
             no_memory: read(types::counter::COUNT_NO_MEMORY)?,
             helper: read(types::counter::COUNT_HELPER)?,
             dns_skipped: read(types::counter::COUNT_DNS_SKIPPED)?,
+            folded: read(types::counter::COUNT_FOLDED)?,
         })
     }
 

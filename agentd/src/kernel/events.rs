@@ -13,10 +13,6 @@ use super::maps::failed;
 /// Records taken from the ring at once: enough to amortise the wake-up, few enough to stay small in memory.
 const BATCH: usize = 2048;
 
-/// How long records gather before they are taken. The kernel notifies a reader that has caught up of the next record, which
-/// costs whoever caused it more than the record itself; so a busy agent meets that once in this time.
-const GATHER: Duration = Duration::from_millis(10);
-
 /// Records as one run of bytes, with where each ends.
 #[derive(Default)]
 struct Taken {
@@ -61,7 +57,7 @@ impl Ring {
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
         match nix::poll::poll(&mut waiting, timeout) {
             Ok(0) | Err(nix::errno::Errno::EINTR) => return Ok(()),
-            Ok(_) => std::thread::sleep(GATHER),
+            Ok(_) => {}
             Err(error) => {
                 return Err(KernelError::System {
                     what: "waiting for events".to_owned(),

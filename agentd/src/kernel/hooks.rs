@@ -46,6 +46,13 @@ const OPTIONAL: [&str; 8] = [
     "after_splice",
 ];
 
+/// Kernel variables that the programs read.
+const VARIABLES: [&str; 2] = ["rename_lock", "mount_lock"];
+
+/// What is lost where the kernel does not show the addresses of its variables.
+const HIDDEN_VARIABLES: &str = "a rename while the path of an object is read can mix two paths: /proc/kallsyms does not show \
+     rename_lock and mount_lock (run agentd with CAP_SYSLOG, and kernel.kptr_restrict below 2)";
+
 /// The running kernel's functions and how many parameters each has.
 pub(super) struct KernelFunctions(HashMap<String, usize>);
 
@@ -104,7 +111,23 @@ pub(super) fn choose(object: &mut OpenObject, backend: Backend, kernel: &KernelF
             missing.push(format!("{section}: this kernel has no such hook"));
         }
     }
+    if backend != Backend::Tracing && !shows_variables() {
+        missing.push(HIDDEN_VARIABLES.to_owned());
+    }
     missing
+}
+
+/// Whether libbpf finds the addresses of the [`VARIABLES`]; to the unprivileged the kernel shows zeros.
+fn shows_variables() -> bool {
+    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let shown = |wanted: &str| {
+        symbols.lines().any(|line| {
+            let mut fields = line.split(' ');
+            let address = fields.next().is_some_and(|address| address.bytes().any(|digit| digit != b'0'));
+            address && fields.nth(1) == Some(wanted)
+        })
+    };
+    VARIABLES.into_iter().all(shown)
 }
 
 fn choose_hook(

@@ -94,6 +94,8 @@ pub struct FileBytes {
     pub agent: AgentKey,
     /// The open's id.
     pub id: u64,
+    /// Of the open whose record has the path.
+    pub recorded_id: u64,
     /// The process that opened it.
     pub pid: u32,
     /// Read.
@@ -102,7 +104,7 @@ pub struct FileBytes {
     pub written_bytes: u64,
 }
 
-/// The kernel programs' own counters since they were loaded.
+/// The kernel programs' own counters. They go on over a restart of agentd.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Events put into the ring.
@@ -119,6 +121,24 @@ pub struct Counters {
     pub helper: u64,
     /// DNS answers that were not followed.
     pub dns_skipped: u64,
+    /// Opens without a record of their own: the same process had opened the same file in the same way a moment before.
+    pub folded: u64,
+}
+
+impl Counters {
+    /// Each with its name, as metrics and `status` show it.
+    pub fn named(&self) -> [(&'static str, u64); 8] {
+        [
+            ("emitted", self.emitted),
+            ("lost", self.lost),
+            ("denied", self.denied),
+            ("folded", self.folded),
+            ("unresolved", self.unresolved),
+            ("no_memory", self.no_memory),
+            ("helper", self.helper),
+            ("dns_skipped", self.dns_skipped),
+        ]
+    }
 }
 
 /// What one kernel program did.
@@ -202,7 +222,7 @@ pub trait Kernel: Send + Sync {
     /// Files that are open and moved bytes since the last call.
     fn take_file_bytes(&self) -> Result<Vec<FileBytes>, KernelError>;
 
-    /// Counters since the programs were loaded.
+    /// Counters.
     fn counters(&self) -> Result<Counters, KernelError>;
 
     /// Statistics by program.

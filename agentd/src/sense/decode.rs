@@ -115,6 +115,7 @@ fn file(bytes: Bytes<'_>) -> Result<Body, DecodeError> {
 fn file_io(bytes: Bytes<'_>) -> Result<Body, DecodeError> {
     Ok(Body::FileIo {
         id: read!(bytes, file_io_event.id)?,
+        recorded_id: read!(bytes, file_io_event.recorded_id)?,
         read_bytes: read!(bytes, file_io_event.read_bytes)?,
         written_bytes: read!(bytes, file_io_event.written_bytes)?,
         closed: true,

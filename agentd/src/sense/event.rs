@@ -66,8 +66,10 @@ pub enum Body {
     File(File),
     /// Bytes through an open file.
     FileIo {
-        /// The open's id.
+        /// The open whose bytes these are.
         id: u64,
+        /// The open whose record has the path: the same one, or an earlier one of the same file that it was folded into.
+        recorded_id: u64,
         /// Read.
         read_bytes: u64,
         /// Written.

@@ -22,15 +22,16 @@ use event::{Body, Event, ProcessId, Ruling};
 /// How long one wait for events may last: also how late a stop or a sum can be.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// Sums are fetched this often; the issue of record promises a second.
+/// Sums are fetched this often.
 const SUMS_EVERY: Duration = Duration::from_secs(1);
 
 /// Events handed on at once: large enough to make the hand-over cheap, small enough to stay in the cache.
 const BATCH: usize = 256;
 
-/// What happens within this time goes on together. Channels behind are bounded in batches, so that batches of one or two
-/// events would fill them while the store is only waiting for its disk; the ring holds far more than this.
-const GATHER: Duration = Duration::from_millis(5);
+/// What happens within this time goes on together. The kernel notifies a reader that has caught up, and that costs whoever
+/// caused the record more than the record itself; and channels behind are bounded in batches, which batches of one or two
+/// events would fill. The ring holds far more than this.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Senses until `stop`, then returns, which ends the stages behind it one by one.
 pub fn run(kernel: &dyn Kernel, stop: &AtomicBool, next: &Arrow<Event>, counts: &Counts) {
@@ -78,6 +79,7 @@ fn sums(kernel: &dyn Kernel, counts: &Counts) -> Vec<Event> {
 fn file_sum(now: u64, sum: &FileBytes) -> Event {
     let body = Body::FileIo {
         id: sum.id,
+        recorded_id: sum.recorded_id,
         read_bytes: sum.read_bytes,
         written_bytes: sum.written_bytes,
         closed: false,

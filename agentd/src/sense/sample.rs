@@ -82,6 +82,7 @@ pub fn close(id: u64, read: u64, written: u64) -> Raw {
     let mut raw =
         Raw::new(size_of::<wire::file_io_event>(), wire::event_kind::EVENT_FILE_IO, wire::call::CALL_CLOSE);
     raw.long(offset_of!(wire::file_io_event, id), id);
+    raw.long(offset_of!(wire::file_io_event, recorded_id), id);
     raw.long(offset_of!(wire::file_io_event, read_bytes), read);
     raw.long(offset_of!(wire::file_io_event, written_bytes), written);
     raw

@@ -149,6 +149,7 @@ struct inode {
 	__s64 i_size;
 	struct super_block *i_sb;
 	__u32 i_rdev;
+	__u32 i_generation;
 };
 struct inode___ctime_6_6 { struct timespec64 __i_ctime; };
 struct inode___ctime_old { struct timespec64 i_ctime; };

@@ -186,36 +186,39 @@ static __always_inline void tell_bytes(const struct open_file *file)
 	struct decision nothing = {};
 	struct file_io_event *record;
 
-	if (owner.slot == CANARY_SLOT || !(file->read_bytes || file->written_bytes))
+	if (!(file->read_bytes || file->written_bytes))
 		return;
 	record = reserve_record(struct file_io_event);
 	if (!record)
 		return;
 	fill_head(&record->head, sizeof(*record), EVENT_FILE_IO, CALL_CLOSE, &owner, &nothing);
 	record->id = file->id;
+	record->recorded_id = file->recorded_id;
 	record->read_bytes = file->read_bytes;
 	record->written_bytes = file->written_bytes;
 	bpf_ringbuf_submit(record, 0);
 }
 
-/* Starts counting the bytes of a file that was opened; returns the id that joins its records. A function of its own
- * because the stack of enforce_path() has no room. */
-__noinline __u64 follow_file(__u64 file_key, struct label *label)
+__noinline int follow_file(struct path_request *request, __u64 recorded_id, struct label *label)
 {
-	struct open_file *last = bpf_map_lookup_elem(&open_files, &file_key);
-	struct open_file file = {};
+	struct open_file file = {}, *last;
+	__u64 key;
 
-	if (!label)
+	if (!request || !label)
 		return 0;
-	file.slot = label->slot;
-	file.serial = label->serial;
+	key = request->file_key;
+	last = bpf_map_lookup_elem(&open_files, &key);
 	if (last)
 		tell_bytes(last);
+	file.slot = label->slot;
+	file.serial = label->serial;
 	file.id = __sync_fetch_and_add(&last_open_id, 1) + 1;
+	file.recorded_id = recorded_id ?: file.id;
 	file.last_ns = bpf_ktime_get_boot_ns();
 	file.tgid = bpf_get_current_pid_tgid() >> 32;
-	bpf_map_update_elem(&open_files, &file_key, &file, BPF_ANY);
-	return file.id;
+	bpf_map_update_elem(&open_files, &key, &file, BPF_ANY);
+	request->file_id = file.id;
+	return 0;
 }
 
 /* An executable that is granted by hash must be the very file that agentd hashed: same inode, same ctime. */
@@ -284,9 +287,12 @@ __noinline int enforce_path(struct path_request *request)
 		count(COUNT_NO_MEMORY);
 	}
 	conclude(&decision, label, can_block);
+	if (label->slot == CANARY_SLOT)
+		return decision.enforced;
 	if (request->flags & HAS_FILE && !decision.enforced)
-		request->file_id = follow_file(request->file_key, label);
-	if (label->slot != CANARY_SLOT && (!(request->flags & QUIET) || decision.verdict != VERDICT_ALLOW))
+		follow_file(request, 0, label);
+	request->allowed = decision.verdict == VERDICT_ALLOW;
+	if (!(request->flags & QUIET) || decision.verdict != VERDICT_ALLOW)
 		record_path(label, request, text, &decision);
 	return decision.enforced;
 }

@@ -6,6 +6,7 @@
  * through a descriptor is decided when it is opened or received. Not covered: stat, access and readlink, and
  * descriptors that a task held before it was governed.
  */
+#include "decide.h"
 #include "record.h"
 
 #define PROT_WRITE 2
@@ -63,10 +64,74 @@ static __always_inline void ask_for_access(struct path_request *request, __u32 f
 		request->op = request->also = PATH_CREATE;
 }
 
+/* What an open that repeats another one has in common with it. Dentries and mounts come and go at the same addresses,
+ * so the file itself and whether anything was renamed or mounted since belong to it. */
+static __always_inline void describe_open(struct file *file, const struct path_request *request, __u64 places,
+					  struct recent_open *out)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct agent *agent = own_agent();
+
+	out->dentry = request->dentry;
+	out->mount = request->mount;
+	out->namespace = (__u64)task->nsproxy->mnt_ns;
+	out->inode = file->f_inode->i_ino;
+	out->device = file->f_inode->i_sb->s_dev;
+	out->inode_generation = file->f_inode->i_generation;
+	inode_changed(file->f_inode, &out->changed_sec, &out->changed_nsec);
+	out->places = places;
+	out->serial = agent ? agent->serial : 0;
+	out->generation = agent ? agent->generation : 0;
+	out->tgid = task->tgid;
+	out->open_flags = request->open_flags;
+	out->op = request->op;
+	out->also = request->also;
+	out->time_ns = bpf_ktime_get_boot_ns();
+}
+
+static __always_inline struct recent_open *recent_open_at(const struct recent_open *open)
+{
+	__u64 hash = (open->inode ^ (__u64)open->device << 20 ^ (__u64)open->tgid << 40) * 0x9e3779b97f4a7c15ULL;
+	__u32 at = hash >> 32 & (RECENT_OPENS - 1);
+
+	return bpf_map_lookup_elem(&recent_opens, &at);
+}
+
+/* The id of the record that stands for this open too, 0 if there is none. A function of its own for its stack. */
+static __noinline __u64 repeated_open(struct file *file, const struct path_request *request, __u64 places)
+{
+	struct recent_open open = {}, *last;
+
+	describe_open(file, request, places, &open);
+	last = recent_open_at(&open);
+	if (last && places && open.places == last->places && open.dentry == last->dentry &&
+	    open.mount == last->mount && open.namespace == last->namespace && open.inode == last->inode &&
+	    open.device == last->device && open.inode_generation == last->inode_generation &&
+	    open.changed_sec == last->changed_sec && open.changed_nsec == last->changed_nsec &&
+	    open.serial == last->serial && open.generation == last->generation && open.tgid == last->tgid &&
+	    open.open_flags == last->open_flags && open.op == last->op && open.also == last->also &&
+	    open.time_ns - last->time_ns < FOLD_MS * 1000000ULL)
+		return last->id;
+	return 0;
+}
+
+static __noinline int remember_open(struct file *file, const struct path_request *request, __u64 places)
+{
+	struct recent_open open = {}, *last;
+
+	describe_open(file, request, places, &open);
+	open.id = request->file_id;
+	last = recent_open_at(&open);
+	if (last)
+		*last = open;
+	return 0;
+}
+
 SEC("lsm/file_open")
 int BPF_PROG(on_file_open, struct file *file)
 {
 	struct path_request request = {};
+	__u64 places, known;
 	__u32 flags;
 
 	if (!governed())
@@ -81,7 +146,18 @@ int BPF_PROG(on_file_open, struct file *file)
 	request.flags = HAS_FILE;
 	request.file_key = (__u64)file;
 	ask_for_access(&request, file->f_mode);
-	return enforce_path(&request) ? -EPERM : 0;
+	places = places_version();
+	known = repeated_open(file, &request, places);
+	if (known) {
+		follow_file(&request, known, label_of(bpf_get_current_task_btf()));
+		count(COUNT_FOLDED);
+		return 0;
+	}
+	if (enforce_path(&request))
+		return -EPERM;
+	if (request.allowed && request.file_id)
+		remember_open(file, &request, places);
+	return 0;
 }
 
 SEC("lsm/path_mknod")
@@ -386,11 +462,12 @@ int BPF_PROG(on_file_free, struct file *file)
 		return 0;
 	owner.slot = known->slot;
 	owner.serial = known->serial;
-	if ((known->read_bytes || known->written_bytes) && owner.slot != CANARY_SLOT) {
+	if (known->read_bytes || known->written_bytes) {
 		record = reserve_record(struct file_io_event);
 		if (record) {
 			fill_head(&record->head, sizeof(*record), EVENT_FILE_IO, CALL_CLOSE, &owner, &nothing);
 			record->id = known->id;
+			record->recorded_id = known->recorded_id;
 			record->read_bytes = known->read_bytes;
 			record->written_bytes = known->written_bytes;
 			bpf_ringbuf_submit(record, 0);

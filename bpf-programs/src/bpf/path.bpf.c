@@ -14,7 +14,9 @@
 #define INTERNAL_LEN (sizeof(INTERNAL) - 1)
 #define MNT_INTERNAL_NS ((__u64)-22) /* MNT_NS_INTERNAL is ERR_PTR(-EINVAL) */
 
+/* Locks whose sequence numbers change with every rename and every mount. */
 extern const void rename_lock __ksym __weak;
+extern const void mount_lock __ksym __weak;
 
 struct walk {
 	struct path_buffer *out;
@@ -35,13 +37,20 @@ static __always_inline __u64 mount_of(__u64 vfsmount)
 	return vfsmount - bpf_core_field_offset(struct mount, mnt);
 }
 
-static __always_inline __u32 rename_sequence(void)
+static __always_inline __u32 sequence_of(const void *lock)
 {
 	__u32 sequence = 0;
 
-	if (&rename_lock)
-		bpf_probe_read_kernel(&sequence, sizeof(sequence), &rename_lock);
+	if (lock)
+		bpf_probe_read_kernel(&sequence, sizeof(sequence), lock);
 	return sequence;
+}
+
+__noinline __u64 places_version(void)
+{
+	if (!&rename_lock || !&mount_lock)
+		return 0;
+	return (__u64)sequence_of(&rename_lock) << 32 | sequence_of(&mount_lock);
 }
 
 static __always_inline void begin_walk(struct walk *walk)
@@ -50,14 +59,14 @@ static __always_inline void begin_walk(struct walk *walk)
 	walk->mount = walk->first_mount;
 	walk->mount_root = walk->first_root;
 	walk->offset = walk->first_offset;
-	walk->sequence = rename_sequence();
+	walk->sequence = sequence_of(&rename_lock);
 }
 
 /* The top is reached. A rename anywhere since the walk began could have mixed two paths: once more then, until the
  * steps run out, which is "could not tell". */
 static __always_inline long end_walk(struct walk *walk)
 {
-	if (walk->sequence & 1 || walk->sequence != rename_sequence()) {
+	if (walk->sequence & 1 || walk->sequence != sequence_of(&rename_lock)) {
 		begin_walk(walk);
 		return 0;
 	}
