@@ -25,7 +25,7 @@ impl fmt::Display for Source {
 }
 
 /// One rule of one layer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rule {
     /// Stable name: `filesystem.ssh_keys` for a guardrail, `files.read[3]` for a grant.
     pub id: String,
@@ -45,7 +45,7 @@ pub struct Rule {
 }
 
 /// Operations and the objects they are on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Scope {
     /// A glob over paths, `@abstract` sockets or `argv:` command lines.

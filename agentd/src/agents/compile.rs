@@ -2,13 +2,13 @@
 //!
 //! A pure computation but for hashing pinned executables. It takes milliseconds to seconds, so never on the async threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agentguard_core::ids::AgentName;
-use agentguard_core::rule::Ruleset;
+use agentguard_core::rule::{Defaults, Rule, Ruleset};
 use agentguard_core::spec::{Mode, ResolvedSpec, Spec, SpecError, VariableError, Variables};
 use agentguard_core::tables::Tables;
 use agentguard_core::{LowerError, lower};
@@ -77,16 +77,24 @@ pub enum CompileError {
     Json(#[from] serde_json::Error),
 }
 
-/// Compiles, and remembers the last result: agents of one fleet often have the same rules.
+/// Compiles, and remembers: agents of one host have most of their rules in common, and often all of them.
 #[derive(Debug, Default)]
 pub struct Compiler {
-    last: Mutex<Option<Lowered>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    last: Option<Lowered>,
+    /// Rules of all agents, each once.
+    rules: HashSet<Arc<Rule>>,
 }
 
 #[derive(Debug, Clone)]
 struct Lowered {
     version: String,
-    ruleset: Arc<Ruleset>,
+    rules: Vec<Arc<Rule>>,
+    defaults: Defaults,
     tables: Arc<Tables>,
 }
 
@@ -116,28 +124,40 @@ impl Compiler {
             [] => host.nameservers.clone(),
             own => own.to_vec(),
         };
-        let rules = InForce { ruleset: lowered.ruleset, version: lowered.version, input };
-        Ok(Compiled {
-            spec: resolved,
-            mode,
-            rules: Arc::new(rules),
-            tables: lowered.tables,
-            resolvers,
-            pins,
-            warnings,
-        })
+        let Lowered { version, rules, defaults, tables } = lowered;
+        let rules = InForce { rules, defaults, version, input };
+        Ok(Compiled { spec: resolved, mode, rules: Arc::new(rules), tables, resolvers, pins, warnings })
     }
 
     fn lower(&self, ruleset: Ruleset) -> Result<Lowered, CompileError> {
         let version = version(&ruleset)?;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = last.as_ref().filter(|known| known.version == version) {
-            return Ok(known.clone());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = known.last.as_ref().filter(|last| last.version == version) {
+            return Ok(last.clone());
         }
         let tables = Arc::new(lower(&ruleset)?);
-        let lowered = Lowered { version, ruleset: Arc::new(ruleset), tables };
-        *last = Some(lowered.clone());
+        let mut rules: Vec<_> = ruleset.rules.into_iter().map(|rule| known.share(rule)).collect();
+        rules.shrink_to_fit(); // collected in place, in the room that the rules themselves took
+        let lowered = Lowered { version, rules, defaults: ruleset.defaults, tables };
+        known.last = Some(lowered.clone());
+        known.forget();
         Ok(lowered)
+    }
+}
+
+impl Known {
+    fn share(&mut self, rule: Rule) -> Arc<Rule> {
+        if let Some(known) = self.rules.get(&rule) {
+            return known.clone();
+        }
+        let rule = Arc::new(rule);
+        self.rules.insert(rule.clone());
+        rule
+    }
+
+    /// Rules that no agent has any more.
+    fn forget(&mut self) {
+        self.rules.retain(|rule| Arc::strong_count(rule) > 1);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use agentguard_core::ids::{AgentKey, AgentName};
-use agentguard_core::rule::{Rule, Ruleset};
+use agentguard_core::rule::{Defaults, Rule, Ruleset};
 use agentguard_policy::Input;
 
 /// Generations of one agent whose rules are remembered: events of an older one are seconds old at most.
@@ -17,8 +17,10 @@ const MAX_ENDED: usize = 256;
 /// Rules that are or were in force for an agent.
 #[derive(Debug, PartialEq)]
 pub struct InForce {
-    /// Both layers and the defaults.
-    pub ruleset: Arc<Ruleset>,
+    /// Both layers, guardrails first. Agents share the rules that they have in common.
+    pub rules: Vec<Arc<Rule>>,
+    /// Where no grant matches.
+    pub defaults: Defaults,
     /// Hash over the rules, first 12 hex digits.
     pub version: String,
     /// What policy was asked, to ask it again about single requests.
@@ -29,7 +31,13 @@ impl InForce {
     /// A rule by the kernel's index; none for 0, which stands for a default.
     pub fn rule(&self, index: u32) -> Option<&Rule> {
         let position = usize::try_from(index.checked_sub(1)?).ok()?;
-        self.ruleset.rules.get(position)
+        self.rules.get(position).map(Arc::as_ref)
+    }
+
+    /// The same with rules of its own, to ask it about requests.
+    pub fn ruleset(&self) -> Ruleset {
+        let rules = self.rules.iter().map(|rule| rule.as_ref().clone()).collect();
+        Ruleset { rules, defaults: self.defaults }
     }
 }
 

@@ -33,13 +33,13 @@ fn tell(
 ) -> Result<Explanation, Status> {
     let named = record.decision.rule.as_deref();
     let rule = rules
-        .and_then(|rules| rules.ruleset.rules.iter().find(|rule| Some(rule.id.as_str()) == named))
-        .cloned();
-    let evaluator = rules.map(|rules| story::evaluator(&rules.ruleset)).transpose().map_err(internal)?;
+        .and_then(|rules| rules.rules.iter().find(|rule| Some(rule.id.as_str()) == named))
+        .map(|rule| rule.as_ref().clone());
+    let evaluator = rules.map(|rules| story::evaluator(rules.ruleset())).transpose().map_err(internal)?;
     let explanation = evaluator.as_ref().and_then(|evaluator| story::decide_again(evaluator, &record));
     let (layers, remedy) = match (&explanation, rules, story::request_of(&record)) {
         (Some(explanation), Some(rules), Some(request)) => {
-            let default = story::default_of(&rules.ruleset.defaults, request.operation());
+            let default = story::default_of(&rules.defaults, request.operation());
             (story::layers(explanation, default), story::remedy(explanation, &request))
         }
         _ => (Vec::new(), story::remedy_of_reason(record.decision.reason)),
@@ -67,9 +67,9 @@ pub(super) fn policy_explain(
     let rules = stored::rules(&connection, &agent.version).map_err(store_failed)?;
     let rules = rules
         .ok_or_else(|| Status::internal(format!("the rules of agent {} are not in the store", agent.name)))?;
-    let evaluator = story::evaluator(&rules.ruleset).map_err(internal)?;
+    let evaluator = story::evaluator(rules.ruleset()).map_err(internal)?;
     let explanation = evaluator.explain(&request);
-    let default = story::default_of(&rules.ruleset.defaults, request.operation());
+    let default = story::default_of(&rules.defaults, request.operation());
     let stops = explanation.result.verdict.stops();
     Ok(PolicyExplanation {
         agent: agent.name,

@@ -38,8 +38,8 @@ pub(super) fn diff(daemon: &Daemon, tree: PolicyTreeRequest) -> Result<PolicyDif
     let mut agents = Vec::new();
     for agent in daemon.registry.running().map_err(refusal)? {
         let Some(rules) = stored::rules(&connection, &agent.version).map_err(store_failed)? else { continue };
-        let before: Vec<Rule> =
-            rules.ruleset.rules.iter().filter(|rule| rule.layer == Layer::Guardrail).cloned().collect();
+        let mut before = rules.ruleset().rules;
+        before.retain(|rule| rule.layer == Layer::Guardrail);
         let after = other.guardrails(&rules.input).map_err(wrong)?;
         agents.push(agent_diff(agent.name, &before, &after));
     }
@@ -171,11 +171,10 @@ impl<'a> Replay<'a> {
             None => None,
             Some(rules) => {
                 let mut all = self.policy.guardrails(&rules.input).map_err(wrong)?;
-                all.extend(rules.ruleset.rules.iter().filter(|rule| rule.layer == Layer::Grant).cloned());
-                let ruleset = Arc::new(Ruleset { rules: all, defaults: rules.ruleset.defaults });
+                all.extend(rules.ruleset().rules.into_iter().filter(|rule| rule.layer == Layer::Grant));
+                let ruleset = Ruleset { rules: all, defaults: rules.defaults };
                 Some(Arc::new(
-                    story::evaluator(&ruleset)
-                        .map_err(|error| Status::invalid_argument(error.to_string()))?,
+                    story::evaluator(ruleset).map_err(|error| Status::invalid_argument(error.to_string()))?,
                 ))
             }
         };

@@ -69,8 +69,8 @@ pub(super) fn decide_again<'r>(evaluator: &'r Evaluator, record: &Record) -> Opt
 }
 
 /// Rules that are ready to be asked.
-pub(super) fn evaluator(ruleset: &Arc<Ruleset>) -> Result<Evaluator, PatternError> {
-    Evaluator::new(ruleset.clone())
+pub(super) fn evaluator(ruleset: Ruleset) -> Result<Evaluator, PatternError> {
+    Evaluator::new(Arc::new(ruleset))
 }
 
 /// Both layers, the guardrails first.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use agentguard_api::report::AgentState;
 use agentguard_core::ids::{AgentKey, AgentName};
-use agentguard_core::rule::{Rule, Ruleset, Source};
+use agentguard_core::rule::{Rule, Source};
 use agentguard_core::spec::{Mode, Role};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -147,7 +147,7 @@ pub fn put_rules(connection: &mut Connection, rules: &InForce) -> Result<(), Sto
          ON CONFLICT (version) DO UPDATE SET used_ns = excluded.used_ns",
         params![
             rules.version,
-            serde_json::to_string(&rules.ruleset.defaults)?,
+            serde_json::to_string(&rules.defaults)?,
             serde_json::to_string(&rules.input)?,
             signed(clock::wall_ns()),
         ],
@@ -158,7 +158,7 @@ pub fn put_rules(connection: &mut Connection, rules: &InForce) -> Result<(), Sto
         |row| row.get(0),
     )?;
     if new > 0 && !known {
-        for (rule, position) in rules.ruleset.rules.iter().zip(1_u32..) {
+        for (rule, position) in rules.rules.iter().zip(1_u32..) {
             put_rule(&transaction, &rules.version, position, rule)?;
         }
     }
@@ -200,10 +200,11 @@ pub fn rules(connection: &Connection, version: &str) -> Result<Option<InForce>, 
     )?;
     let rules = statement
         .query_map([version], |row| Ok(read_rule(row)))?
-        .map(|row| row?)
+        .map(|row| row?.map(Arc::new))
         .collect::<Result<_, _>>()?;
     Ok(Some(InForce {
-        ruleset: Arc::new(Ruleset { rules, defaults: serde_json::from_str(&defaults)? }),
+        rules,
+        defaults: serde_json::from_str(&defaults)?,
         version: version.to_owned(),
         input: serde_json::from_str(&input)?,
     }))

@@ -110,6 +110,15 @@ impl Host {
     }
 }
 
+/// What the shipped unit sets: it belongs to how much memory agentd takes.
+fn shipped_environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    include_str!("../../../systemd/agentd.service")
+        .lines()
+        .filter_map(|line| line.strip_prefix("Environment="))
+        .flat_map(str::split_whitespace)
+        .filter_map(|pair| pair.split_once('='))
+}
+
 /// An agentd of our own, on this host's kernel, that shares nothing with another.
 pub(crate) struct Own {
     folder: PathBuf,
@@ -138,6 +147,7 @@ impl Own {
         let child = Command::new(bin.join("agentd"))
             .arg("--config")
             .arg(&config)
+            .envs(shipped_environment())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -10,6 +10,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use nix::sys::socket::{Backlog, listen};
 
+/// Files of [`Field::many`]: more than the opens of a round.
+const MANY: usize = 2048;
+
 /// Depths of the files that are opened, in components.
 pub(crate) const DEPTHS: [usize; 3] = [3, 10, 30];
 
@@ -45,6 +48,7 @@ impl Field {
         for depth in DEPTHS {
             write(&self.file(depth))?;
         }
+        self.many().iter().try_for_each(|path| write(path))?;
         write(&self.secret())
     }
 
@@ -62,6 +66,12 @@ impl Field {
         }
         path.push("file");
         path
+    }
+
+    /// More files than are opened in a round, beside each other at the middle depth.
+    pub(crate) fn many(&self) -> Vec<PathBuf> {
+        let folder = self.file(DEPTHS[1]).with_file_name("");
+        (0..MANY).map(|number| folder.join(format!("{number:04}"))).collect()
     }
 
     /// A file that governed arms may not open.

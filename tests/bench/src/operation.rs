@@ -55,6 +55,14 @@ pub(crate) fn all(field: &Field, ports: Ports, arm: &str, governed: bool) -> Res
             Ok(())
         }));
     }
+    let paths = field.many().iter().map(|path| c_string(path)).collect::<Result<Vec<_>>>()?;
+    let mut next = 0;
+    all.push(Operation::new("open_other_10", 20, move || {
+        // No two in a row are the same file, so that none repeats a recent one.
+        next = (next + 1) % paths.len();
+        open(paths.get(next).context("no files")?.as_c_str(), OFlag::O_RDONLY, Mode::empty())?;
+        Ok(())
+    }));
     let path = c_string(&field.file(DEPTHS[1]))?;
     all.push(Operation::new("stat", 20, move || Ok(stat(path.as_c_str()).map(|_| ())?)));
     all.push(Operation::new("fork_exec", 1, || {

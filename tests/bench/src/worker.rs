@@ -21,12 +21,13 @@ const BATCHES: usize = 60;
 const QUICKEST: usize = 10;
 
 /// Every operation, and how often a round does it.
-pub(crate) const OPERATIONS_OF_A_ROUND: [(&str, u64); 9] = {
+pub(crate) const OPERATIONS_OF_A_ROUND: [(&str, u64); 10] = {
     let batches = BATCHES as u64 + 1;
     [
         ("open_close_3", 20 * batches),
         ("open_close_10", 20 * batches),
         ("open_close_30", 20 * batches),
+        ("open_other_10", 20 * batches),
         ("stat", 20 * batches),
         ("fork_exec", batches),
         ("connect", 5 * batches),

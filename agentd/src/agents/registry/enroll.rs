@@ -192,7 +192,7 @@ fn record_of(
         boot_id: host::boot_id(),
         generation: 1,
         version: compiled.rules.version.clone(),
-        rules: count(compiled.rules.ruleset.rules.len()),
+        rules: count(compiled.rules.rules.len()),
         enrolled_ns: clock::wall_ns(),
         ended_ns: 0,
     }

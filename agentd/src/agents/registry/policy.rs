@@ -123,7 +123,7 @@ impl Registry {
         let mut changed = running.stored.clone();
         changed.generation = changed.generation.saturating_add(1);
         changed.version = compiled.rules.version.clone();
-        changed.rules = count(compiled.rules.ruleset.rules.len());
+        changed.rules = count(compiled.rules.rules.len());
         changed.mode = compiled.mode;
         stored::put_rules(&mut agents.connection, &compiled.rules)?;
         self.directory.announce(agent.key, &agent.name, changed.generation, compiled.rules.clone());

@@ -61,7 +61,7 @@ impl Registry {
         let mut next = agent;
         next.generation = next.generation.saturating_add(1);
         next.version = compiled.rules.version.clone();
-        next.rules = count(compiled.rules.ruleset.rules.len());
+        next.rules = count(compiled.rules.rules.len());
         stored::put_rules(&mut agents.connection, &compiled.rules)?;
         self.directory.announce(next.key, &next.name, next.generation, compiled.rules.clone());
         self.kernel.install(

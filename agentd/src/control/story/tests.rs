@@ -8,7 +8,7 @@ use agentguard_core::verdict::Severity;
 use super::*;
 use crate::testing::{SPEC, record};
 
-fn rules(verdict: Verdict) -> Arc<Ruleset> {
+fn rules(verdict: Verdict) -> Ruleset {
     let spec = Spec::parse(SPEC, Path::new("tester.toml")).unwrap();
     let resolved = spec.resolve(&Variables::of_user("/home/a", "a", 1000)).unwrap();
     let guardrail = Rule {
@@ -22,11 +22,11 @@ fn rules(verdict: Verdict) -> Arc<Ruleset> {
     };
     let mut rules = vec![guardrail];
     rules.extend(resolved.rules());
-    Arc::new(Ruleset { rules, defaults: resolved.defaults() })
+    Ruleset { rules, defaults: resolved.defaults() }
 }
 
 fn remedy_of(operation: &str, object: &str) -> Remedy {
-    let evaluator = evaluator(&rules(Verdict::Deny)).unwrap();
+    let evaluator = evaluator(rules(Verdict::Deny)).unwrap();
     let request = Request::parse(operation.parse().unwrap(), object).unwrap();
     remedy(&evaluator.explain(&request), &request)
 }
@@ -77,9 +77,9 @@ fn the_proposed_line_allows_the_request() {
         let text = text.replace(table, &line);
         let spec = Spec::parse(&text, Path::new("x.toml")).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let resolved = spec.resolve(&Variables::of_user("/home/a", "a", 1000)).unwrap();
-        let ruleset = Arc::new(Ruleset { rules: resolved.rules(), defaults: resolved.defaults() });
+        let ruleset = Ruleset { rules: resolved.rules(), defaults: resolved.defaults() };
         let request = Request::parse(operation.parse().unwrap(), object).unwrap();
-        let verdict = evaluator(&ruleset).unwrap().explain(&request).result.verdict;
+        let verdict = evaluator(ruleset).unwrap().explain(&request).result.verdict;
         assert_eq!(verdict, Verdict::Allow, "{text}");
     }
 }
@@ -87,7 +87,7 @@ fn the_proposed_line_allows_the_request() {
 #[test]
 fn a_recorded_request_is_decided_again_as_it_was() {
     let record = record("/srv/secret/key", 1, Verdict::Deny);
-    let evaluator = evaluator(&rules(Verdict::Deny)).unwrap();
+    let evaluator = evaluator(rules(Verdict::Deny)).unwrap();
     let explanation = decide_again(&evaluator, &record).unwrap();
     assert_eq!(explanation.result.verdict, Verdict::Deny);
     assert_eq!(explanation.result.rule, RuleIndex(1));
@@ -100,7 +100,7 @@ fn a_recorded_request_is_decided_again_as_it_was() {
 fn what_failed_before_any_rule_is_not_decided_again() {
     let mut record = record("/x", 1, Verdict::Deny);
     record.decision.reason = Reason::Unresolved;
-    assert!(decide_again(&evaluator(&rules(Verdict::Deny)).unwrap(), &record).is_none());
+    assert!(decide_again(&evaluator(rules(Verdict::Deny)).unwrap(), &record).is_none());
     assert!(!remedy_of_reason(Reason::Unresolved).possible);
 }
 
