@@ -192,6 +192,20 @@ struct {
 	__type(value, __u64);
 } counters __weak SEC(".maps");
 
+/* Lines for a developer; the name is aya-log's. Read by agentctl while somebody listens. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, LOG_RING_BYTES);
+} AYA_LOGS __weak SEC(".maps");
+
+/* 0 -> the most detailed line that is wanted (log.h), 0 for none. Written by agentctl. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} log_verbosity __weak SEC(".maps");
+
 static __always_inline void count(__u32 which)
 {
 	__u64 *value = bpf_map_lookup_elem(&counters, &which);

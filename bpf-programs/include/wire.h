@@ -22,6 +22,7 @@ enum limits {
 	MAX_EXEC_FILES = 16384,     /* executables pinned by hash */
 	RULE_WORDS = 1 << 23,       /* 32-bit words in the rules arena: 32 MiB */
 	EVENT_RING_BYTES = 1 << 22, /* 4 MiB; agentd maps it twice */
+	LOG_RING_BYTES = 1 << 16,
 	NAMES_PER_ADDRESS = 4,      /* granted names that may share one address */
 	COMM_LEN = 16,
 };

@@ -1,5 +1,7 @@
 //! Records in words: the one place that says how a process, an object or a decision reads in a line.
 
+use agentguard_core::capability;
+use agentguard_core::operation::Operation;
 use agentguard_core::record::{Decision, Object, Process, Record};
 use agentguard_core::rule::{Ports, Protocol, Scope};
 use agentguard_core::verdict::{Reason, Severity, Verdict};
@@ -49,9 +51,9 @@ pub(crate) fn process(process: &Process) -> String {
     format!("{} {}", process.pid, printable(&process.comm))
 }
 
-/// The object in one line.
-pub(crate) fn object(object: &Object) -> String {
-    match object {
+/// The object in one line; where there is none, what was asked for.
+pub(crate) fn object(record: &Record) -> String {
+    match &record.object {
         Object::File { path, other: Some(other), .. } => {
             format!("{} -> {}", printable(path), printable(other))
         }
@@ -72,6 +74,7 @@ pub(crate) fn object(object: &Object) -> String {
         Object::Resolved { name, address, ttl_sec } => {
             format!("{} is {address} for {ttl_sec} s", printable(name))
         }
+        Object::Class { detail } if detail.is_empty() => record.operation.map(asked).unwrap_or_default(),
         Object::Class { detail } | Object::Credentials { detail } => printable(detail),
         Object::Exec { path, argv, truncated, .. } => {
             let line = if argv.is_empty() { path.clone() } else { argv.join(" ") };
@@ -80,6 +83,13 @@ pub(crate) fn object(object: &Object) -> String {
         Object::Fork { child_pid, .. } => format!("child {child_pid}"),
         Object::Exit { code, signal: 0 } => format!("status {code}"),
         Object::Exit { signal, .. } => format!("signal {signal}"),
+    }
+}
+
+fn asked(operation: Operation) -> String {
+    match operation {
+        Operation::Capability(number) => capability::name(number),
+        Operation::Path(_) | Operation::Address(_) | Operation::Class(_) => operation.to_string(),
     }
 }
 
@@ -212,11 +222,18 @@ mod tests {
 
     #[test]
     fn an_object_reads_in_one_line() {
-        let line = |record: &Record| object(&record.object);
-        assert_eq!(line(&samples::denied_open(1)), "/home/dev/.ssh/id_ed25519");
-        assert_eq!(line(&samples::denied_connect(1)), "169.254.169.254:80/tcp");
-        assert_eq!(line(&samples::file_io(1)), "/srv/app/main.rs read 2.0 KiB, written 17 B");
-        assert_eq!(line(&samples::exec(1)), "git commit -m two\\nlines");
+        assert_eq!(object(&samples::denied_open(1)), "/home/dev/.ssh/id_ed25519");
+        assert_eq!(object(&samples::denied_connect(1)), "169.254.169.254:80/tcp");
+        assert_eq!(object(&samples::file_io(1)), "/srv/app/main.rs read 2.0 KiB, written 17 B");
+        assert_eq!(object(&samples::exec(1)), "git commit -m two\\nlines");
+    }
+
+    #[test]
+    fn what_has_no_object_shows_what_was_asked_for() {
+        let mut record = samples::denied_open(1);
+        record.object = Object::Class { detail: String::new() };
+        record.operation = Some(Operation::Capability(21));
+        assert_eq!(object(&record), "cap_sys_admin");
     }
 
     #[test]

@@ -145,7 +145,7 @@ pub enum Object {
     },
     /// A class operation or capability, with its arguments by name.
     Class {
-        /// `family=2 type=3 protocol=1`, `capability=CAP_SYS_ADMIN`, `target=1 signal=9`.
+        /// `family=2 type=3 protocol=1`, `target=1 signal=9`, `pivot_root`; empty where the operation says it all.
         detail: String,
     },
     /// A program that was started.

@@ -93,7 +93,7 @@ impl Enrich {
         let mut changes = Vec::new();
         let process = self.process(&event, &mut changes);
         let time_ns = self.clock.wall(event.time_ns);
-        let object = self.object(event.agent, event.body);
+        let object = self.object(event.agent, event.call, event.body);
         Known {
             time_ns,
             agent,
@@ -122,7 +122,7 @@ impl Enrich {
         }
     }
 
-    fn object(&mut self, agent: AgentKey, body: Body) -> Object {
+    fn object(&mut self, agent: AgentKey, call: &str, body: Body) -> Object {
         match body {
             Body::File(file) => {
                 self.files.opened(file.id, &file.path);
@@ -149,7 +149,9 @@ impl Enrich {
                 self.names.insert((agent, address), name.as_str().into());
                 Object::Resolved { name, address, ttl_sec }
             }
-            Body::Class { class, arguments } => Object::Class { detail: object::class(class, arguments) },
+            Body::Class { class, arguments } => {
+                Object::Class { detail: object::class(call, class, arguments) }
+            }
             Body::Fork { child } => Object::Fork { child_pid: child.pid, child_start_ns: child.start_ns },
             Body::Exec(Exec { path, cwd, argv, truncated }) => Object::Exec { path, cwd, argv, truncated },
             Body::Exit { code, signal } => Object::Exit { code, signal },

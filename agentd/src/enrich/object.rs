@@ -28,40 +28,46 @@ pub(super) fn protocol(number: u16) -> String {
     }
 }
 
-/// Arguments by their names. Capabilities have the number in the operation.
-pub(super) fn class(class: Option<ClassOp>, arguments: [u32; 5]) -> String {
-    let [first, second, third, ..] = arguments;
-    match class {
-        None => String::new(),
-        Some(
-            ClassOp::SocketTcp
-            | ClassOp::SocketUdp
-            | ClassOp::SocketUnix
-            | ClassOp::SocketNetlinkRoute
-            | ClassOp::SocketNetlink
-            | ClassOp::SocketPing
-            | ClassOp::SocketRaw
-            | ClassOp::SocketPacket
-            | ClassOp::SocketOther,
+/// The kernel's arguments, by name. A capability needs none: its number is the operation.
+pub(super) fn class(call: &str, class: Option<ClassOp>, arguments: [u32; 5]) -> String {
+    let [first, second, third, fourth, _] = arguments;
+    match (class, call) {
+        (None | Some(ClassOp::UserNamespace | ClassOp::ExecAnonymous | ClassOp::ExecMemfd), _) => {
+            String::new()
+        }
+        (
+            Some(
+                ClassOp::SocketTcp
+                | ClassOp::SocketUdp
+                | ClassOp::SocketUnix
+                | ClassOp::SocketNetlinkRoute
+                | ClassOp::SocketNetlink
+                | ClassOp::SocketPing
+                | ClassOp::SocketRaw
+                | ClassOp::SocketPacket
+                | ClassOp::SocketOther,
+            ),
+            _,
         ) => format!("family={first} type={second} protocol={third}"),
-        Some(ClassOp::Signal) => format!("target={first} signal={second}"),
-        Some(ClassOp::Ptrace) => format!("target={first} mode={second}"),
-        Some(
-            ClassOp::ExecAnonymous
-            | ClassOp::ExecMemfd
-            | ClassOp::ExecPrivileged
-            | ClassOp::SetId
-            | ClassOp::UserNamespace
-            | ClassOp::Mount
-            | ClassOp::Kernel
-            | ClassOp::IoUring
-            | ClassOp::ReceiveFd,
-        ) => match arguments {
-            [0, 0, 0, 0, 0] => String::new(),
-            [first, 0, 0, 0, 0] => format!("argument={first}"),
-            _ => format!("arguments={first},{second},{third}"),
-        },
+        (Some(_), "ioctl") => format!("ioctl={second:#x}"),
+        (Some(_), "setrlimit") => format!("target={first} resource={second}"),
+        (Some(ClassOp::Signal), _) => format!("target={first} signal={second}"),
+        (Some(ClassOp::Ptrace), _) => format!("target={first} mode={second}"),
+        (Some(ClassOp::ExecPrivileged), _) if first == second && third == fourth => "capabilities".to_owned(),
+        (Some(ClassOp::ExecPrivileged), _) => format!("uid {first} -> {second}, gid {third} -> {fourth}"),
+        (Some(ClassOp::SetId), _) => format!("id {first} -> {second}"),
+        (Some(ClassOp::Mount), _) => named(first, &["mount", "umount", "move_mount", "pivot_root", "chroot"]),
+        (Some(ClassOp::IoUring), _) => named(first, &["sqpoll", "override_creds"]),
+        (Some(ClassOp::Kernel), "bpf") => format!("command={first}"),
+        (Some(ClassOp::Kernel | ClassOp::ReceiveFd), _) => String::new(),
     }
+}
+
+fn named(number: u32, names: &[&str]) -> String {
+    usize::try_from(number)
+        .ok()
+        .and_then(|position| names.get(position))
+        .map_or_else(|| number.to_string(), |name| (*name).to_owned())
 }
 
 pub(super) fn credentials(
@@ -107,8 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn signals_name_their_target() {
-        assert_eq!(class(Some(ClassOp::Signal), [1, 9, 0, 0, 0]), "target=1 signal=9");
-        assert_eq!(class(Some(ClassOp::SocketRaw), [2, 3, 1, 0, 0]), "family=2 type=3 protocol=1");
+    fn arguments_have_names() {
+        assert_eq!(class("signal", Some(ClassOp::Signal), [1, 9, 0, 0, 0]), "target=1 signal=9");
+        assert_eq!(class("socket", Some(ClassOp::SocketRaw), [2, 3, 1, 0, 0]), "family=2 type=3 protocol=1");
+        assert_eq!(class("ioctl", Some(ClassOp::Ptrace), [0, 0x5412, 0, 0, 0]), "ioctl=0x5412");
+        assert_eq!(class("mount", Some(ClassOp::Mount), [3, 0, 0, 0, 0]), "pivot_root");
+        assert_eq!(class("exec", Some(ClassOp::ExecPrivileged), [7, 0, 7, 7, 0]), "uid 7 -> 0, gid 7 -> 7");
     }
 }

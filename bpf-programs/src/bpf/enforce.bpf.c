@@ -5,6 +5,7 @@
  * Each function decides first and records afterwards; the record can be lost, the decision cannot.
  */
 #include "decide.h"
+#include "log.h"
 #include "record.h"
 
 const volatile __u32 can_block = 1;
@@ -102,6 +103,7 @@ __noinline int decide_object(__u32 slot, struct path_request *request, struct pa
 		decision->reason = REASON_UNRESOLVED;
 	}
 	count(COUNT_UNRESOLVED);
+	developer_log(LOG_WARN, "no path: resolution ", status, " of dentry 0x", request->dentry);
 	return 0;
 }
 
@@ -287,6 +289,7 @@ __noinline int enforce_path(struct path_request *request)
 		count(COUNT_NO_MEMORY);
 	}
 	conclude(&decision, label, can_block);
+	developer_log(LOG_DEBUG, "path: call ", request->call, " answer 0x", decision.answer);
 	if (label->slot == CANARY_SLOT)
 		return decision.enforced;
 	if (request->flags & HAS_FILE && !decision.enforced)
@@ -311,6 +314,7 @@ __noinline int enforce_address(struct address_request *request)
 	decision.answer = answer.answer;
 	decision.reason = answer.reason;
 	conclude(&decision, label, can_block || request->flags & BLOCKS);
+	developer_log(LOG_DEBUG, "address: call ", request->call, " answer 0x", decision.answer);
 	if (label->slot == CANARY_SLOT || (request->flags & QUIET && decision.verdict == VERDICT_ALLOW))
 		return decision.enforced;
 	record = reserve_record(struct address_event);
@@ -349,6 +353,7 @@ __noinline int enforce_class(struct class_request *request)
 	else
 		decision.reason = REASON_NO_RULES;
 	conclude(&decision, label, can_block || request->flags & BLOCKS);
+	developer_log(LOG_DEBUG, "class: call ", request->call, " answer 0x", decision.answer);
 	if (label->slot == CANARY_SLOT || (request->flags & QUIET && decision.verdict == VERDICT_ALLOW) ||
 	    request->flags & SILENT)
 		return decision.enforced;

@@ -9,6 +9,7 @@
  */
 #include "address.h"
 #include "decide.h"
+#include "log.h"
 #include "record.h"
 
 #define DNS "dns:"
@@ -248,6 +249,8 @@ static __always_inline void follow(const struct answer_scan *scan, const __u8 *a
 		*entry = name;
 		return;
 	}
+	developer_log(LOG_WARN, "DNS: more than ", NAMES_PER_ADDRESS, " granted names for one address, rule 0x",
+		      scan->answer >> ANSWER_RULE_SHIFT);
 	count(COUNT_DNS_SKIPPED);
 }
 
@@ -269,6 +272,7 @@ static long scan_answer(__u32 index, struct answer_scan *scan)
 		return 1;
 	bpf_loop(MAX_LABELS, skip_label, &labels, 0);
 	if (!labels.done || bpf_skb_load_bytes(scan->skb, labels.offset, &record, sizeof(record))) {
+		developer_log(LOG_WARN, "DNS: answer ", index, " cannot be read at byte 0x", labels.offset);
 		count(COUNT_DNS_SKIPPED);
 		return 1;
 	}
@@ -320,6 +324,8 @@ static __always_inline void follow_answers(struct __sk_buff *skb, struct packet 
 		return;
 	name_len = read_name(skb, at + DNS_HEADER, text);
 	if (!name_len) {
+		developer_log(LOG_WARN, "DNS: the name in question cannot be read, packet of ", skb->len,
+			      " bytes, at 0x", at);
 		count(COUNT_DNS_SKIPPED);
 		return;
 	}

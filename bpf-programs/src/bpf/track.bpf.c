@@ -7,6 +7,7 @@
  * instruction has run, so a denied command is killed before it begins, on every back end.
  */
 #include "decide.h"
+#include "log.h"
 #include "record.h"
 
 #define ARGV "argv:"
@@ -44,8 +45,11 @@ static __always_inline bool set_label(struct task_struct *task, struct label *la
 			*known = copy;
 		return true;
 	}
-	if (bpf_task_storage_get(&task_label, task, &copy, BPF_LOCAL_STORAGE_GET_F_CREATE))
+	if (bpf_task_storage_get(&task_label, task, &copy, BPF_LOCAL_STORAGE_GET_F_CREATE)) {
+		developer_log(LOG_INFO, "a task is governed: agent in slot ", copy.slot, ", serial 0x", copy.serial);
 		return true;
+	}
+	developer_log(LOG_ERROR, "no memory for a label: agent in slot ", copy.slot, ", serial 0x", copy.serial);
 	count(COUNT_NO_MEMORY);
 	return false;
 }

@@ -50,7 +50,7 @@ fn show(screen: &mut Screen<'_>, explanation: &Explanation) -> io::Result<()> {
     };
     let verdict = screen.paint(describe::tone(decision), &describe::verdict(decision));
     let title = screen.paint(Tone::Strong, &title);
-    let what = format!("{} {}", record.call, describe::object(&record.object));
+    let what = format!("{} {}", record.call, describe::object(record));
     screen.line(format!("{title}  {}  {verdict}  {what}", moment::precise(record.time_ns)))?;
     screen.line("")?;
     for sentence in &explanation.story {

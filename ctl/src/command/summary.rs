@@ -122,7 +122,7 @@ impl Summary {
         self.records += 1;
         for finding in &record.findings {
             let count = self.findings.get(&finding.id).map_or(0, |found| found.count) + 1;
-            let object = format!("{}: {}", record.call, describe::object(&record.object));
+            let object = format!("{}: {}", record.call, describe::object(record));
             let found = Found { count, severity: finding.severity, reason: finding.reason.clone(), object };
             self.findings.insert(finding.id.clone(), found);
         }
@@ -167,7 +167,7 @@ impl Summary {
         entry.blocked += u64::from(decision.enforced);
         entry.observed += u64::from(!decision.enforced);
         entry.calls.insert(record.call.clone());
-        let object = describe::object(&record.object);
+        let object = describe::object(record);
         if !entry.objects.contains(&object) {
             if entry.objects.len() < OBJECTS_NAMED {
                 entry.objects.push(object);

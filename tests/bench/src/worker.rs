@@ -129,7 +129,7 @@ impl Worker<'_> {
     }
 
     fn load(&self, round: u32) -> Result<usize> {
-        let times = load::run(&self.field.work().join(self.arm))?;
+        let times = load::run(&self.field.work().join(format!("{}-{round}", self.arm)))?;
         for (name, time) in &times {
             let ns = u64::try_from(time.as_nanos())?;
             say(&Measured { op: (*name).to_owned(), arm: self.arm.to_owned(), round, ns })?;

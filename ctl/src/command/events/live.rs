@@ -151,7 +151,7 @@ fn denial(screen: &Screen<'_>, record: &Record, width: usize) -> String {
         printable(&record.process.comm),
         record.call,
         describe::rule(&record.decision),
-        describe::object(&record.object),
+        describe::object(record),
     );
     let room = width.saturating_sub(time.len() + 2);
     format!("{}  {}", screen.paint(Tone::Dim, &time), cut(&words, room))

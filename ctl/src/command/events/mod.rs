@@ -113,7 +113,7 @@ fn table(screen: &mut Screen<'_>, records: &[Record]) -> io::Result<()> {
             cell(describe::process(&record.process), Tone::Plain),
             cell(&record.call, Tone::Plain),
             cell(describe::verdict(&record.decision), describe::tone(&record.decision)),
-            cell(describe::object(&record.object), Tone::Plain),
+            cell(describe::object(record), Tone::Plain),
             cell(describe::rule_of(record), Tone::Dim),
             cell(record.incident.as_ref().map_or("", |incident| &incident.0), Tone::Dim),
         ]);
@@ -142,7 +142,7 @@ fn row(screen: &Screen<'_>, record: &Record) -> String {
         describe::process(&record.process),
         record.call,
         screen.paint(describe::tone(&record.decision), &verdict),
-        describe::object(&record.object),
+        describe::object(record),
         screen.paint(Tone::Dim, &rule),
     )
     .trim_end()

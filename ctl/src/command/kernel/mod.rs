@@ -1,6 +1,7 @@
 //! `kernel`: what of agentd is in the kernel right now, agentd alive or not: its pins, and the programs, maps and
 //! links behind them. Reads the kernel's own lists; loads nothing and links no BPF loader in C.
 
+mod log;
 mod pins;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::{MapInfo, loaded_maps};
 use aya::programs::{ProgramInfo, loaded_links, loaded_programs};
-use clap::Args;
+use clap::{Args, Subcommand};
 use pins::{FdInfo, Pins};
 use serde::Serialize;
 
@@ -25,6 +26,14 @@ pub(crate) struct Arguments {
     /// Show everything in the kernel, not only what belongs to agentd
     #[arg(long)]
     all: bool,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Lines for a developer from the programs in the kernel, as they decide
+    Log(log::Arguments),
 }
 
 /// What is in the kernel.
@@ -97,6 +106,9 @@ struct Link {
 
 /// Lists what is in the kernel.
 pub(crate) fn run(arguments: &Arguments, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
+    if let Some(What::Log(arguments)) = &arguments.what {
+        return log::run(arguments, screen);
+    }
     let contents = if arguments.all { everything()? } else { pinned()? };
     match screen.format() {
         Format::Table if contents.is_empty() && arguments.all => {

@@ -82,7 +82,7 @@ fn changed(screen: &Screen<'_>, record: &Record, verdict: Verdict, rule: &str) -
         moment::short(record.time_ns),
         record.agent,
         record.call,
-        describe::object(&record.object),
+        describe::object(record),
         painted(record.decision.verdict),
         painted(verdict),
     )
