@@ -33,7 +33,7 @@ esac
 "#;
 
 /// Must not be tried without a kernel that denies it, or change nothing without agentd.
-const NOT_REHEARSED: &[&str] = &["F3l", "C3b", "C3h", "daemon-stopped", "daemon-killed", "N7k"];
+const NOT_REHEARSED: &[&str] = &["F3l", "C3b", "C3h", "daemon-stopped", "daemon-killed", "daemon-log", "N7k"];
 
 fn stand_in() -> PathBuf {
     let folder = PathBuf::from("/var/tmp/agentguard-rehearsal");
