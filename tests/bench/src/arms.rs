@@ -97,11 +97,11 @@ impl Bench<'_> {
 
     fn without(&mut self, cycle: u32) -> Result<()> {
         for round in self.rounds(cycle) {
-            self.plain.ask("granted", round, WITHOUT)?;
-            self.plain.ask("denied", round, WITHOUT)?;
+            self.plain.measure("granted", round, WITHOUT)?;
+            self.plain.measure("denied", round, WITHOUT)?;
         }
         if self.has_loads(cycle) {
-            self.plain.ask("load", cycle, WITHOUT)?;
+            self.plain.measure("load", cycle, WITHOUT)?;
         }
         Ok(())
     }
@@ -116,20 +116,20 @@ impl Bench<'_> {
         }
         for round in self.rounds(cycle) {
             Host.settle()?;
-            self.plain.ask("granted", round, LOADED)?;
+            self.plain.measure("granted", round, LOADED)?;
             for (name, worker) in &mut governed {
-                worker.ask("granted", round, name)?;
+                worker.measure("granted", round, name)?;
                 Host.settle()?;
             }
             for (name, worker) in governed.iter_mut().take(1) {
-                worker.ask("denied", round, name)?;
+                worker.measure("denied", round, name)?;
             }
         }
         if self.has_loads(cycle) {
             Host.settle()?;
-            self.plain.ask("load", cycle, LOADED)?;
+            self.plain.measure("load", cycle, LOADED)?;
             for (name, worker) in &mut governed {
-                worker.ask("load", cycle, name)?;
+                worker.measure("load", cycle, name)?;
                 Host.settle()?;
             }
         }
@@ -166,23 +166,29 @@ impl Worker {
         let orders = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().context("no output")?);
         let mut worker = Self { child, orders, answers };
-        worker.ask("nothing", 0, name)?;
+        worker.ask("nothing", 0)?;
         Ok(worker)
     }
 
-    /// Has it do something, and passes on what it measured under the name of an arm.
-    pub(crate) fn ask(&mut self, what: &str, round: u32, arm: &str) -> Result<()> {
+    /// Has it do something, and says what it measured under the name of an arm.
+    fn measure(&mut self, what: &str, round: u32, arm: &str) -> Result<()> {
+        let measured = self.ask(what, round)?;
+        measured.into_iter().try_for_each(|measured| say(&Measured { arm: arm.to_owned(), ..measured }))
+    }
+
+    /// Has it do something, and returns what it measured.
+    pub(crate) fn ask(&mut self, what: &str, round: u32) -> Result<Vec<Measured>> {
         writeln!(self.orders.as_mut().context("no input")?, "{what} {round}")?;
+        let mut all = Vec::new();
         loop {
             let mut line = String::new();
             if self.answers.read_line(&mut line)? == 0 {
-                bail!("the arm {arm} ended while it did {what}: {:?}", self.child.wait()?);
+                bail!("the process ended while it did {what}: {:?}", self.child.wait()?);
             }
             if line.trim().is_empty() {
-                return Ok(());
+                return Ok(all);
             }
-            let measured: Measured = serde_json::from_str(&line).with_context(|| line.clone())?;
-            say(&Measured { arm: arm.to_owned(), ..measured })?;
+            all.push(serde_json::from_str(&line).with_context(|| line.clone())?);
         }
     }
 }

@@ -67,7 +67,7 @@ fn measure(load: &str, worker: &mut Worker) -> Result<()> {
     for (during, operations) in OPERATIONS_OF_A_ROUND {
         Host.settle()?;
         let before = by_program(&Host.samples()?);
-        worker.ask(during, 0, load)?;
+        worker.ask(during, 0)?;
         let after = by_program(&Host.samples()?);
         for (program, (runs, ns)) in &after {
             let (runs_before, ns_before) = before.get(program).copied().unwrap_or_default();

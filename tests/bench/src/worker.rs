@@ -4,6 +4,7 @@
 
 use std::io::BufRead as _;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -16,6 +17,9 @@ use crate::{load, say};
 /// Batches of one operation in one round. Each is shorter than a slice of a busy host's scheduler, so that many of
 /// them are not disturbed.
 const BATCHES: usize = 60;
+
+/// System calls of the unit: about as long as a batch.
+const UNIT_CALLS: usize = 60;
 
 /// The batch that counts is slower than one in so many.
 const QUICKEST: usize = 10;
@@ -65,6 +69,8 @@ pub(crate) struct Measured {
     pub(crate) round: u32,
     /// Nanoseconds of one operation, in one of the quickest batches: what disturbed is left out.
     pub(crate) ns: u64,
+    /// Nanoseconds of the unit in the same moments, likewise.
+    pub(crate) unit_ns: u64,
 }
 
 /// Rounds, until told otherwise.
@@ -81,6 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         arm: &arguments.arm,
         operations: operation::all(&field, ports, &arguments.arm, arguments.governed)?,
         field,
+        loads: 0,
     };
     if let Some(rounds) = arguments.rounds {
         return (0..rounds).try_for_each(|round| worker.operations(round, |_| true).map(drop));
@@ -108,32 +115,55 @@ struct Worker<'a> {
     arm: &'a str,
     operations: Vec<Operation>,
     field: Field,
+    /// Loads that were run.
+    loads: u32,
 }
 
 impl Worker<'_> {
-    /// A round of the wanted operations; returns how many.
+    /// A round of the wanted operations, with the unit before each batch; returns how many.
     fn operations(&mut self, round: u32, wanted: impl Fn(&Operation) -> bool) -> Result<usize> {
         let mut done = 0;
         for operation in self.operations.iter_mut().filter(|operation| wanted(operation)) {
             operation.time()?; // caches
-            let mut times = Vec::with_capacity(BATCHES);
+            let (mut units, mut times) = (Vec::with_capacity(BATCHES), Vec::with_capacity(BATCHES));
             for _ in 0..BATCHES {
-                times.push(u64::try_from(operation.time()?.as_nanos())?);
+                units.push(unit());
+                times.push(operation.time()?);
             }
-            times.sort_unstable();
-            let ns = times.get(BATCHES / QUICKEST).copied().context("no batch")?;
-            say(&Measured { op: operation.name.clone(), arm: self.arm.to_owned(), round, ns })?;
+            let (ns, unit_ns) = (quick(times)?, quick(units)?);
+            say(&Measured { op: operation.name.clone(), arm: self.arm.to_owned(), round, ns, unit_ns })?;
             done += 1;
         }
         Ok(done)
     }
 
-    fn load(&self, round: u32) -> Result<usize> {
-        let times = load::run(&self.field.work().join(format!("{}-{round}", self.arm)))?;
+    fn load(&mut self, round: u32) -> Result<usize> {
+        self.loads += 1;
+        let folder = format!("{}-{}-{}", self.arm, std::process::id(), self.loads);
+        let before = (0..BATCHES).map(|_| unit()).collect();
+        let times = load::run(&self.field.work().join(folder))?;
+        let after = (0..BATCHES).map(|_| unit()).collect();
+        let unit_ns = u64::midpoint(quick(before)?, quick(after)?);
         for (name, time) in &times {
             let ns = u64::try_from(time.as_nanos())?;
-            say(&Measured { op: (*name).to_owned(), arm: self.arm.to_owned(), round, ns })?;
+            say(&Measured { op: (*name).to_owned(), arm: self.arm.to_owned(), round, ns, unit_ns })?;
         }
         Ok(times.len())
     }
+}
+
+/// How quick the machine is right now: the time of some system calls that no program hooks.
+fn unit() -> Duration {
+    let start = Instant::now();
+    for _ in 0..UNIT_CALLS {
+        nix::unistd::getppid();
+    }
+    start.elapsed()
+}
+
+/// Nanoseconds of one of the quickest.
+fn quick(mut times: Vec<Duration>) -> Result<u64> {
+    times.sort_unstable();
+    let quick = times.get(times.len() / QUICKEST).context("nothing was timed")?;
+    Ok(u64::try_from(quick.as_nanos())?)
 }

@@ -1,12 +1,15 @@
 //! A request as a question: one operation on one object, without the process that asks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::address;
 use crate::capability;
 use crate::operation::{AddressOp, ClassOp, Operation, PathOp};
 use crate::pattern::{ABSTRACT_PREFIX, COMMAND_PREFIX, NAME_PREFIX};
 use crate::rule::Protocol;
+
+/// What a name is taken to stand for: an address of nobody (RFC 5737), so that rules about everybody speak and no other.
+const SOMEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// One operation on one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +50,9 @@ pub enum RequestError {
     #[error("`{0}` is not an abstract socket; write @name")]
     Abstract(String),
     /// Not an address with a port.
-    #[error("`{0}` is not an address with a port; write 10.0.0.1:443, 10.0.0.1:53/udp or [::1]:443")]
+    #[error(
+        "`{0}` is not a peer with a port; write 10.0.0.1:443, 10.0.0.1:53/udp, [::1]:443 or, to connect, name:443"
+    )]
     Address(String),
     /// Not a capability.
     #[error("`{0}` is not a capability; write a name such as cap_net_admin")]
@@ -123,9 +128,22 @@ fn address_request(op: AddressOp, object: &str) -> Result<Request, RequestError>
     let (host, port) = peer.rsplit_once(':').ok_or_else(wrong)?;
     let port = port.parse().map_err(|_| wrong())?;
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let address: IpAddr = bare.unwrap_or(host).parse().map_err(|_| wrong())?;
-    if address.is_ipv6() && bare.is_none() {
-        return Err(wrong());
-    }
-    Ok(Request::Address { op, address: address::canonical(address), port, protocol, names: Vec::new() })
+    let (address, names) = match bare.unwrap_or(host).parse() {
+        Ok(IpAddr::V6(_)) if bare.is_none() => return Err(wrong()),
+        Ok(address) => (address::canonical(address), Vec::new()),
+        Err(_) if op == AddressOp::Connect && is_name(host) => (SOMEWHERE, vec![host.to_owned()]),
+        Err(_) => return Err(wrong()),
+    };
+    Ok(Request::Address { op, address, port, protocol, names })
+}
+
+/// Like a name of the DNS, and not like a number.
+fn is_name(host: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host.len() <= 253 && host.split('.').all(is_label) && host.bytes().any(|byte| byte.is_ascii_alphabetic())
 }

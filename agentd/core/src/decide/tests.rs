@@ -246,6 +246,11 @@ fn requests_are_read_as_users_write_them() {
     assert_eq!(parse("connect_address", "10.0.0.1:443"), peer("10.0.0.1", 443, Protocol::Tcp));
     assert_eq!(parse("connect_address", "[::ffff:10.0.0.1]:53/udp"), peer("10.0.0.1", 53, Protocol::Udp));
     assert_eq!(parse("connect_address", "[2001:db8::1]:1/any"), peer("2001:db8::1", 1, Protocol::Any));
+    let Ok(Request::Address { names, port: 443, .. }) = parse("connect_address", "api.example.com:443")
+    else {
+        panic!("a name with a port is a peer");
+    };
+    assert_eq!(names, ["api.example.com"]);
     assert_eq!(parse("socket_raw", ""), Ok(Request::Class(ClassOp::SocketRaw)));
     assert_eq!(parse("cap_net_raw", ""), Ok(Request::Capability(13)));
     for (op, object) in [
@@ -257,6 +262,9 @@ fn requests_are_read_as_users_write_them() {
         ("connect_address", "10.0.0.1"),
         ("connect_address", "::1:443"),
         ("connect_address", "10.0.0.1:443/sctp"),
+        ("connect_address", "10.0.0.256:443"),
+        ("connect_address", "a..b:443"),
+        ("listen", "api.example.com:443"),
         ("socket_raw", "x"),
         ("cap_net_raw", "cap_none"),
     ] {

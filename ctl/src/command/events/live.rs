@@ -124,7 +124,9 @@ impl View {
         if !self.denials.is_empty() {
             lines.push(String::new());
             lines.push(screen.paint(Tone::Dim, "LAST DENIALS"));
-            lines.extend(self.denials.iter().map(|record| denial(screen, record, width)));
+            let rules = self.denials.iter().map(|record| describe::rule(&record.decision).chars().count());
+            let column = rules.max().unwrap_or_default();
+            lines.extend(self.denials.iter().map(|record| denial(screen, record, column, width)));
         }
         lines
     }
@@ -144,10 +146,10 @@ impl View {
 }
 
 /// The rule comes before the object: a long path may be cut, the reason may not.
-fn denial(screen: &Screen<'_>, record: &Record, width: usize) -> String {
+fn denial(screen: &Screen<'_>, record: &Record, column: usize, width: usize) -> String {
     let time = moment::of_day(record.time_ns);
     let words = format!(
-        "{:<12} {:<8} {:<26} {}",
+        "{:<12} {:<8} {:<column$}  {}",
         printable(&record.process.comm),
         record.call,
         describe::rule(&record.decision),

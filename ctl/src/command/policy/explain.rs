@@ -40,7 +40,8 @@ pub(crate) struct Arguments {
     /// read, write, create, delete, attr, link, exec, map_exec, connect, bind, command, connect_address, listen, a
     /// class (socket_raw, ptrace, ...) or a capability (cap_sys_admin, ...)
     operation: Operation,
-    /// A path, address:port[/tcp|udp], name:port, @abstract or command line; nothing for a class or capability
+    /// A path, address:port[/tcp|udp], name:port as if at an address that no rule names, @abstract or command line; nothing
+    /// for a class or capability
     #[arg(default_value = "")]
     object: String,
 }

@@ -114,7 +114,7 @@ fn arms(text: &mut String, results: &Results) -> Result<()> {
     }
     writeln!(
         text,
-        "### Operations and loads\n\nLinux {}, emulated. Each ratio is to no agentd, of the quickest quarter of the rounds: typical (least–most).\n",
+        "### Operations and loads\n\nLinux {}, emulated. Each ratio is to no agentd: of the medians (of the quartiles).\n",
         results.kernel
     )?;
     writeln!(text, "| operation | no agentd, µs |{} 10,000 to 10 |", columns())?;

@@ -1,7 +1,7 @@
-//! From measured lines to figures: ratios of the quickest rounds of two arms, and their spread.
+//! From measured lines to figures: ratios of two arms, and their spread.
 //!
-//! A virtual machine on a shared processor has more than one speed, and what disturbs only ever slows. So of each arm the
-//! quickest quarter of its rounds counts. Knows no VM and writes no tables.
+//! A virtual machine on a shared processor has more than one speed. So what counts of a round is not its time but its
+//! time in units: some work that no hook sees, timed in the same moments. Knows no VM and writes no tables.
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -23,6 +23,8 @@ pub(crate) struct Measured {
     pub(crate) op: String,
     pub(crate) arm: String,
     pub(crate) ns: u64,
+    /// Of the unit, in the same moments.
+    pub(crate) unit_ns: u64,
 }
 
 /// Time in one kernel program during one operation.
@@ -75,16 +77,12 @@ pub(crate) struct Resident {
     pub(crate) largest: Vec<(String, u64)>,
 }
 
-/// How many of the rounds count: one in so many, but never fewer than [`LEAST_ROUNDS`].
-const QUICKEST: usize = 4;
-const LEAST_ROUNDS: usize = 2;
-
 /// A ratio of two arms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Ratio {
-    /// Of the medians of both arms' quickest rounds.
+    /// Of the medians.
     pub(crate) typical: f64,
-    /// Of the quickest of one to the slowest of the other, and the other way round.
+    /// Of the lower quartile of one to the upper quartile of the other, and the other way round.
     pub(crate) least: f64,
     pub(crate) most: f64,
 }
@@ -101,7 +99,7 @@ impl Results {
         Ok(Self {
             kernel,
             arms: lines(arms).context("arms")?,
-            programs: lines(programs).unwrap_or_default(),
+            programs: lines(programs).context("programs")?,
             pipeline: lines(pipeline).context("pipeline")?,
             memory: lines(memory).context("memory")?,
         })
@@ -120,25 +118,28 @@ impl Results {
 
     /// How much longer `op` takes in one arm than in another.
     pub(crate) fn ratio(&self, op: &str, arm: &str, to: &str) -> Option<Ratio> {
-        let (over, under) = (self.quickest(op, arm), self.quickest(op, to));
+        let (over, under) = (self.in_units(op, arm), self.in_units(op, to));
         Some(Ratio {
-            typical: median(&over)? / median(&under)?,
-            least: over.first()? / under.last()?,
-            most: over.last()? / under.first()?,
+            typical: quantile(&over, 2)? / quantile(&under, 2)?,
+            least: quantile(&over, 1)? / quantile(&under, 3)?,
+            most: quantile(&over, 3)? / quantile(&under, 1)?,
         })
     }
 
-    /// Nanoseconds of an operation in the quickest rounds.
+    /// Nanoseconds of an operation.
     pub(crate) fn typical_ns(&self, op: &str, arm: &str) -> Option<f64> {
-        median(&self.quickest(op, arm))
+        quantile(&self.rounds(op, arm, |measured| measured.ns as f64), 2)
     }
 
-    #[allow(clippy::cast_precision_loss)] // nanoseconds of an operation are far below 2^53
-    fn quickest(&self, op: &str, arm: &str) -> Vec<f64> {
+    fn in_units(&self, op: &str, arm: &str) -> Vec<f64> {
+        self.rounds(op, arm, |measured| measured.ns as f64 / measured.unit_ns as f64)
+    }
+
+    /// A value of each round, sorted.
+    fn rounds(&self, op: &str, arm: &str, value: impl Fn(&Measured) -> f64) -> Vec<f64> {
         let of = self.arms.iter().filter(|measured| measured.op == op && measured.arm == arm);
-        let mut rounds: Vec<f64> = of.map(|measured| measured.ns as f64).collect();
+        let mut rounds: Vec<f64> = of.map(value).collect();
         rounds.sort_by(f64::total_cmp);
-        rounds.truncate(rounds.len().div_ceil(QUICKEST).max(LEAST_ROUNDS));
         rounds
     }
 
@@ -152,11 +153,12 @@ impl Results {
     }
 }
 
-/// Of sorted values.
-fn median(sorted: &[f64]) -> Option<f64> {
-    let middle = *sorted.get(sorted.len() / 2)?;
-    let below = *sorted.get((sorted.len() - 1) / 2)?;
-    Some(f64::midpoint(below, middle))
+/// The first, second or third quartile of sorted values; the second is the median.
+fn quantile(sorted: &[f64], quarters: usize) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)? * quarters;
+    let at = |position: usize| sorted.get(position).copied();
+    let (below, above) = (at(last / 4)?, at(last.div_ceil(4))?);
+    Some(below + (above - below) * (last % 4) as f64 / 4.0)
 }
 
 /// Lines of JSON; lines of something else are what the measuring said beside.
@@ -174,20 +176,22 @@ mod tests {
     }
 
     #[test]
-    fn only_the_quickest_quarter_of_the_rounds_counts() {
+    fn a_slower_moment_changes_no_ratio() {
         let mut arms = String::new();
-        for round in 0..8 {
-            let slowed = if round < 2 { 0 } else { 1000 };
-            arms +=
-                &format!("{{\"op\":\"stat\",\"arm\":\"none\",\"round\":{round},\"ns\":{}}}\n", 100 + slowed);
-            arms += &format!(
-                "{{\"op\":\"stat\",\"arm\":\"loaded\",\"round\":{round},\"ns\":{}}}\n",
-                110 + round * 10 + slowed
-            );
+        for round in 0..9 {
+            let slowed = if round % 2 == 0 { 3 } else { 2 };
+            for (arm, ns) in [("none", 100), ("loaded", 106 + round)] {
+                let (ns, unit) = (ns * slowed, 50 * slowed);
+                arms += &format!(
+                    "{{\"op\":\"stat\",\"arm\":\"{arm}\",\"round\":{round},\"ns\":{ns},\"unit_ns\":{unit}}}\n"
+                );
+            }
         }
         let ratio = results(&arms).ratio("stat", "loaded", "none").unwrap();
-        assert!((ratio.typical - 1.15).abs() < 1e-9, "{ratio:?}");
-        assert_eq!((ratio.least, ratio.most), (1.1, 1.2));
+        let near = |value: f64, wanted: f64| assert!((value - wanted).abs() < 1e-9, "{ratio:?}");
+        near(ratio.typical, 1.10);
+        near(ratio.least, 1.08);
+        near(ratio.most, 1.12);
     }
 
     #[test]
