@@ -7,7 +7,7 @@ use agentd::sense::decode::decode;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 #[path = "../src/sense/sample.rs"]
-#[allow(dead_code, clippy::cast_possible_truncation, reason = "shared with the tests of the decoder")]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests of the decoder")]
 mod sample;
 
 fn decoding(c: &mut Criterion) {

@@ -9,7 +9,8 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-/* ctime: a plain field until 6.5, renamed in 6.6 (13bc24457850), split in two in 6.11 (3aa63a569c64). */
+/* ctime: a plain field until 6.5, renamed in 6.6 (13bc24457850), split in two in 6.11 (3aa63a569c64). Since 6.13
+ * (multigrain timestamps) the upper bit of the nanoseconds says that somebody asked for them. */
 static __always_inline void inode_changed(struct inode *inode, __s64 *sec, __u32 *nsec)
 {
 	struct inode___ctime_new *split = (void *)inode;
@@ -18,7 +19,7 @@ static __always_inline void inode_changed(struct inode *inode, __s64 *sec, __u32
 
 	if (bpf_core_field_exists(split->i_ctime_sec)) {
 		*sec = BPF_CORE_READ(split, i_ctime_sec);
-		*nsec = BPF_CORE_READ(split, i_ctime_nsec);
+		*nsec = BPF_CORE_READ(split, i_ctime_nsec) & 0x7fffffff;
 	} else if (bpf_core_field_exists(renamed->__i_ctime)) {
 		*sec = BPF_CORE_READ(renamed, __i_ctime.tv_sec);
 		*nsec = BPF_CORE_READ(renamed, __i_ctime.tv_nsec);

@@ -57,15 +57,13 @@ struct path_request {
 	__u32 other_op;
 	__u32 open_flags;
 	__u32 mode;
-	union {
-		__u32 text_len; /* with IS_TEXT */
-		__u32 allowed;  /* set by enforce_path(): no denial, no audit */
-	};
+	__u32 text_len; /* with IS_TEXT */
 	union {
 		__u64 text;     /* kernel memory with IS_TEXT, user memory with IS_NAME */
 		__u64 file_key; /* with HAS_FILE */
 	};
 	__u64 file_id;  /* of this open, set by follow_file() */
+	__u64 recorded; /* set by enforce_path(): allowed, without audit, and the record is in the ring */
 };
 
 struct address_request {

@@ -9,7 +9,7 @@
 #include "maps.h"
 
 /* As aya-log numbers them. */
-enum log_level { LOG_ERROR = 1, LOG_WARN = 2, LOG_INFO = 3, LOG_DEBUG = 4 };
+enum log_level { LOG_ERROR = 1, LOG_WARN = 2, LOG_INFO = 3, LOG_DEBUG = 4, LOG_LEVELS = 7 };
 
 enum { LOG_TARGET, LOG_LEVEL, LOG_MODULE, LOG_FILE, LOG_LINE, LOG_ARGUMENTS }; /* fields of every line */
 enum { LOG_HINT = 0, LOG_U64 = 9, LOG_STRING = 20 };                           /* kinds of arguments */
@@ -18,9 +18,9 @@ enum { LOG_AS_HEX = 2 };                                                       /
 static __always_inline bool log_wanted(__u32 level)
 {
 	__u32 zero = 0;
-	__u32 *wanted = bpf_map_lookup_elem(&log_verbosity, &zero);
+	__u64 *listener = bpf_map_lookup_elem(&log_listener, &zero);
 
-	return wanted && level <= *wanted;
+	return listener && level <= (*listener & LOG_LEVELS) && bpf_ktime_get_boot_ns() < *listener;
 }
 
 #define LOG_PUT(field, kind, from)                      \

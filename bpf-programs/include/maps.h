@@ -52,6 +52,44 @@ struct {
 	__type(value, struct path_buffer);
 } task_host_path __weak SEC(".maps");
 
+/* An open that was allowed and recorded, and everything that this depended on. Dentries and mounts come and go at the
+ * same addresses, so the file itself and whether anything was renamed or mounted since belong to it. */
+struct recent_open {
+	__u64 dentry;
+	__u64 mount;
+	__u64 namespace;
+	__u64 inode;
+	__u32 device;
+	__u32 inode_generation; /* an inode number that is used again has another one, or another ctime */
+	__s64 changed_sec;      /* ctime */
+	__u32 changed_nsec;
+	__u32 open_flags;
+	__u32 op;
+	__u32 also;
+	__u64 places;           /* places_version() */
+	__u32 serial;           /* of the agent, and of its rules */
+	__u32 generation;
+	__u32 rules;
+	__u32 executions;       /* of this task: another program has another count */
+	__u64 uid_gid;
+	__u64 time_ns;          /* from here on not part of what must be the same */
+	__u64 id;
+};
+
+struct recent_opens {
+	struct recent_open now; /* the one that is being decided */
+	struct recent_open by_hash[RECENT_OPENS];
+};
+
+/* task -> its recent opens. Written and read by on_file_open alone. A miss, or a creation that failed, means that every
+ * open is decided and recorded. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct recent_opens);
+} task_opens __weak SEC(".maps");
+
 /* slot -> agent. Written by agentd, read by every hook. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -162,15 +200,6 @@ struct {
 	__type(value, struct open_file);
 } open_files __weak SEC(".maps");
 
-/* hash of process and file -> the last recorded open of that hash. Written and read by on_file_open without a lock:
- * an entry counts only if everything in it fits, and two that are torn into one do not. A miss decides anew. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, RECENT_OPENS);
-	__type(key, __u32);
-	__type(value, struct recent_open);
-} recent_opens __weak SEC(".maps");
-
 /* agent, peer -> bytes so far. Written by the packet programs, read and cleared by agentd. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -198,13 +227,14 @@ struct {
 	__uint(max_entries, LOG_RING_BYTES);
 } AYA_LOGS __weak SEC(".maps");
 
-/* 0 -> the most detailed line that is wanted (log.h), 0 for none. Written by agentctl. */
+/* 0 -> until when lines are wanted, and how detailed: enum log_level in the lowest bits of nanoseconds since boot.
+ * Written again and again by agentctl, so that programs fall silent soon after it is gone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u32);
-} log_verbosity __weak SEC(".maps");
+	__type(value, __u64);
+} log_listener __weak SEC(".maps");
 
 static __always_inline void count(__u32 which)
 {

@@ -16,7 +16,7 @@ enum limits {
 	MAX_PREFIXES = 131072,      /* address prefixes of all rulesets together */
 	MAX_RESOLVED = 16384,       /* addresses that agents learned from DNS answers */
 	MAX_OPEN_FILES = 32768,     /* governed open files whose bytes are summed */
-	RECENT_OPENS = 4096,        /* opens that later ones can be folded into; a power of two */
+	RECENT_OPENS = 16,          /* opens of a task that later ones can be folded into; a power of two */
 	FOLD_MS = 1000,             /* an open that repeats one of at most this age is folded into it */
 	MAX_PEERS = 16384,          /* network peers whose bytes are summed */
 	MAX_EXEC_FILES = 16384,     /* executables pinned by hash */
@@ -219,28 +219,6 @@ struct open_file {
 	__u64 last_ns;
 	__u32 tgid;
 	__u32 pad;
-};
-
-/* An open that was allowed and recorded, and everything that this depended on. */
-struct recent_open {
-	__u64 dentry;
-	__u64 mount;
-	__u64 namespace;
-	__u64 inode;
-	__u32 device;
-	__u32 inode_generation; /* an inode number that is used again has another one, or another ctime */
-	__s64 changed_sec;      /* ctime */
-	__u32 changed_nsec;
-	__u64 places;           /* places_version() before it was decided */
-	__u32 serial;           /* of the agent, and of its rules */
-	__u32 generation;
-	__u32 tgid;
-	__u32 open_flags;
-	__u32 op;
-	__u32 also;
-	__u32 pad;
-	__u64 time_ns;
-	__u64 id;
 };
 
 enum event_kind {

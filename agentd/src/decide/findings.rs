@@ -1,14 +1,16 @@
-//! Asks policy about requests that rules over single objects can not judge: command lines, byte counts, connections.
+//! Asks policy about requests that are worth a second look although no rule stops them: command lines, byte counts,
+//! connections, files.
 //!
-//! A finding blocks nothing, and what was denied needs none. Rego costs some hundred microseconds, so answers are remembered, and there is a budget:
-//! an agent that makes many different requests gets fewer second looks, never a slower pipeline.
+//! A finding blocks nothing, and what was denied needs none. Rego costs some hundred microseconds, so answers are
+//! remembered, and there is a budget: an agent that makes many different requests gets fewer second looks, never a slower
+//! pipeline. Files have a budget of their own, because a build opens thousands.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentguard_core::ids::AgentName;
-use agentguard_core::operation::{AddressOp, Operation};
+use agentguard_core::operation::{AddressOp, Operation, PathOp};
 use agentguard_core::record::{Finding, Object, Record};
 use agentguard_core::verdict::Verdict;
 use agentguard_policy::RequestFacts;
@@ -24,7 +26,7 @@ const MAX_ANSWERS: usize = 4096;
 /// Agents whose connections are counted.
 const MAX_AGENTS: usize = 1024;
 
-/// Evaluations per second: at 0.3 ms each, at most 6 % of one CPU.
+/// Evaluations per second, for files and for everything else: at 0.3 ms each, at most 6 % of one CPU each.
 const MAX_EVALUATIONS_PER_SEC: u32 = 200;
 
 /// `connections` in the request are those of this long.
@@ -41,7 +43,8 @@ pub(super) struct Findings {
     hasher: RandomState,
     connections: Bounded<AgentName, Vec<u64>>,
     second: Instant,
-    evaluated: u32,
+    files_evaluated: u32,
+    others_evaluated: u32,
     counts: Arc<Counts>,
 }
 
@@ -54,7 +57,8 @@ impl Findings {
             hasher: RandomState::new(),
             connections: Bounded::new(MAX_AGENTS),
             second: Instant::now(),
-            evaluated: 0,
+            files_evaluated: 0,
+            others_evaluated: 0,
             counts,
         }
     }
@@ -74,7 +78,7 @@ impl Findings {
         if let Some(known) = self.answers.get(&question) {
             return known.to_vec();
         }
-        if !self.within_budget() {
+        if !self.within_budget(&record.object) {
             self.counts.lose("findings", 1);
             return Vec::new();
         }
@@ -100,6 +104,7 @@ impl Findings {
             Object::Address { address, port, protocol, name, size } => {
                 self.hasher.hash_one((who, address, port, protocol, name, size))
             }
+            Object::File { path, .. } => self.hasher.hash_one((who, record.operation, path)),
             Object::Exec { path, cwd, argv, truncated } => {
                 self.hasher.hash_one((who, path, cwd, argv, truncated))
             }
@@ -124,13 +129,17 @@ impl Findings {
         u64::try_from(times.len()).unwrap_or(u64::MAX)
     }
 
-    fn within_budget(&mut self) -> bool {
+    fn within_budget(&mut self, object: &Object) -> bool {
         if self.second.elapsed() >= Duration::from_secs(1) {
             self.second = Instant::now();
-            self.evaluated = 0;
+            (self.files_evaluated, self.others_evaluated) = (0, 0);
         }
-        self.evaluated += 1;
-        self.evaluated <= MAX_EVALUATIONS_PER_SEC
+        let evaluated = match object {
+            Object::File { .. } => &mut self.files_evaluated,
+            _ => &mut self.others_evaluated,
+        };
+        *evaluated += 1;
+        *evaluated <= MAX_EVALUATIONS_PER_SEC
     }
 }
 
@@ -141,8 +150,11 @@ fn deserves_a_look(record: &Record) -> bool {
     match &record.object {
         Object::Exec { .. } | Object::FileIo { .. } | Object::PeerIo { .. } => true,
         Object::Address { .. } => record.operation == Some(Operation::Address(AddressOp::Connect)),
-        Object::File { .. }
-        | Object::Resolved { .. }
+        Object::File { .. } => matches!(
+            record.operation,
+            Some(Operation::Path(PathOp::Read | PathOp::Write | PathOp::Create | PathOp::Exec))
+        ),
+        Object::Resolved { .. }
         | Object::Class { .. }
         | Object::Fork { .. }
         | Object::Exit { .. }

@@ -59,6 +59,8 @@ pub(super) fn class(call: &str, class: Option<ClassOp>, arguments: [u32; 5]) -> 
         (Some(ClassOp::Mount), _) => named(first, &["mount", "umount", "move_mount", "pivot_root", "chroot"]),
         (Some(ClassOp::IoUring), _) => named(first, &["sqpoll", "override_creds"]),
         (Some(ClassOp::Kernel), "bpf") => format!("command={first}"),
+        // The kernel's enum kernel_read_file_id, which tells modules from kexec images; 0 for a request to load one.
+        (Some(ClassOp::Kernel), "module") if first != 0 => format!("kernel_read_file_id={first}"),
         (Some(ClassOp::Kernel | ClassOp::ReceiveFd), _) => String::new(),
     }
 }

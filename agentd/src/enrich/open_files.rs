@@ -38,9 +38,11 @@ impl OpenFiles {
         }
     }
 
-    /// The path of an open that was recorded, empty if it was not seen.
-    pub(super) fn path(&self, id: u64) -> String {
-        self.paths.get(&id).map(|path| path.as_ref().to_owned()).unwrap_or_default()
+    /// The path of an open that was recorded, empty if it was not seen. A path that is asked for is kept longer.
+    pub(super) fn path(&mut self, id: u64) -> String {
+        let Some(path) = self.paths.remove(&id) else { return String::new() };
+        self.paths.insert(id, Arc::clone(&path));
+        path.as_ref().to_owned()
     }
 
     /// What was moved through an open file since the last report. `closed` forgets the file.
@@ -68,6 +70,17 @@ mod tests {
         assert_eq!(files.moved(7, total(15, 4), false), total(5, 4));
         assert_eq!(files.moved(7, total(15, 9), true), total(0, 5));
         assert_eq!(files.moved(7, total(3, 0), true), total(3, 0));
+    }
+
+    #[test]
+    fn a_file_that_is_used_keeps_its_path() {
+        let mut files = OpenFiles::default();
+        files.opened(1, "/w/a");
+        for id in 2..=MAX_OPEN_FILES as u64 * 2 {
+            files.opened(id, "/w/other");
+            assert_eq!(files.path(1), "/w/a");
+        }
+        assert_eq!(files.path(2), "");
     }
 
     #[test]

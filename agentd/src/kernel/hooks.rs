@@ -50,8 +50,9 @@ const OPTIONAL: [&str; 8] = [
 const VARIABLES: [&str; 2] = ["rename_lock", "mount_lock"];
 
 /// What is lost where the kernel does not show the addresses of its variables.
-const HIDDEN_VARIABLES: &str = "a rename while the path of an object is read can mix two paths: /proc/kallsyms does not show \
-     rename_lock and mount_lock (run agentd with CAP_SYSLOG, and kernel.kptr_restrict below 2)";
+const HIDDEN_VARIABLES: &str = "a rename while the path of an object is read can mix two paths, and repeated opens are not folded: \
+     /proc/kallsyms does not show rename_lock and mount_lock (it needs CONFIG_KALLSYMS_ALL, CAP_SYSLOG and kernel.kptr_restrict \
+     below 2)";
 
 /// The running kernel's functions and how many parameters each has.
 pub(super) struct KernelFunctions(HashMap<String, usize>);

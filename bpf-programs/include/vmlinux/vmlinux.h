@@ -233,6 +233,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	__u64 self_exec_id;
 	struct bpf_local_storage *bpf_storage;
 };
 

@@ -103,7 +103,7 @@ __noinline int decide_object(__u32 slot, struct path_request *request, struct pa
 		decision->reason = REASON_UNRESOLVED;
 	}
 	count(COUNT_UNRESOLVED);
-	developer_log(LOG_WARN, "no path: resolution ", status, " of dentry 0x", request->dentry);
+	developer_log(LOG_WARN, "no path: resolution ", status, " in call 0x", request->call);
 	return 0;
 }
 
@@ -129,6 +129,7 @@ __noinline int decide_elsewhere(__u32 slot, struct path_request *request, struct
 	return 0;
 }
 
+/* Returns 1 if the record is in the ring. */
 __noinline int record_path(struct label *label, struct path_request *request, struct path_buffer *path,
 			   struct decision *decision)
 {
@@ -136,7 +137,7 @@ __noinline int record_path(struct label *label, struct path_request *request, st
 	struct path_buffer *other = 0;
 	struct bpf_dynptr ring;
 	struct file_event *record;
-	__u32 size = sizeof(struct file_event), path_len = 0, other_len = 0, begin = 0, other_begin = 0;
+	__u32 size = sizeof(struct file_event), path_len = 0, other_len = 0, begin = 0, other_begin = 0, recorded = 0;
 
 	if (!label || !request || !decision)
 		return 0;
@@ -171,6 +172,7 @@ __noinline int record_path(struct label *label, struct path_request *request, st
 		record->path_len = path_len;
 		record->other_len = other_len;
 		record->pad = 0;
+		recorded = 1;
 	}
 	if (path)
 		append_text(&ring, sizeof(struct file_event), path, begin, path_len);
@@ -178,7 +180,7 @@ __noinline int record_path(struct label *label, struct path_request *request, st
 		append_text(&ring, sizeof(struct file_event) + path_len, other, other_begin, other_len);
 done:
 	bpf_ringbuf_submit_dynptr(&ring, 0);
-	return 0;
+	return recorded;
 }
 
 /* The kernel gave the same struct file out again: what its last open moved was not told yet. */
@@ -294,9 +296,8 @@ __noinline int enforce_path(struct path_request *request)
 		return decision.enforced;
 	if (request->flags & HAS_FILE && !decision.enforced)
 		follow_file(request, 0, label);
-	request->allowed = decision.verdict == VERDICT_ALLOW;
 	if (!(request->flags & QUIET) || decision.verdict != VERDICT_ALLOW)
-		record_path(label, request, text, &decision);
+		request->recorded = record_path(label, request, text, &decision) && decision.verdict == VERDICT_ALLOW;
 	return decision.enforced;
 }
 

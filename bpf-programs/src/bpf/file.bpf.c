@@ -18,6 +18,7 @@
 #define ATTR_ATIME 16
 #define ATTR_MTIME 32
 #define RENAME_EXCHANGE 2
+#define SPREAD 0x9e3779b97f4a7c15ULL /* 2^64 by the golden ratio: neighbours end up far from each other */
 
 static __always_inline __u64 mount_of_path(const struct path *path)
 {
@@ -64,13 +65,17 @@ static __always_inline void ask_for_access(struct path_request *request, __u32 f
 		request->op = request->also = PATH_CREATE;
 }
 
-/* What an open that repeats another one has in common with it. Dentries and mounts come and go at the same addresses,
- * so the file itself and whether anything was renamed or mounted since belong to it. */
-static __always_inline void describe_open(struct file *file, const struct path_request *request, __u64 places,
-					  struct recent_open *out)
+/* Whose rules decide. */
+static __always_inline bool same_rules(const struct recent_open *open, const struct agent *agent)
+{
+	return agent && open->serial == agent->serial && open->generation == agent->generation &&
+	       open->rules == agent->rules;
+}
+
+static __always_inline void describe_open(struct file *file, const struct path_request *request,
+					  const struct agent *agent, struct recent_open *out)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct agent *agent = own_agent();
 
 	out->dentry = request->dentry;
 	out->mount = request->mount;
@@ -79,62 +84,39 @@ static __always_inline void describe_open(struct file *file, const struct path_r
 	out->device = file->f_inode->i_sb->s_dev;
 	out->inode_generation = file->f_inode->i_generation;
 	inode_changed(file->f_inode, &out->changed_sec, &out->changed_nsec);
-	out->places = places;
-	out->serial = agent ? agent->serial : 0;
-	out->generation = agent ? agent->generation : 0;
-	out->tgid = task->tgid;
 	out->open_flags = request->open_flags;
 	out->op = request->op;
 	out->also = request->also;
+	out->places = places_version();
+	out->serial = agent->serial;
+	out->generation = agent->generation;
+	out->rules = agent->rules;
+	out->executions = task->self_exec_id;
+	out->uid_gid = bpf_get_current_uid_gid();
 	out->time_ns = bpf_ktime_get_boot_ns();
 }
 
-static __always_inline struct recent_open *recent_open_at(const struct recent_open *open)
+static __always_inline bool repeats(const struct recent_open *open, const struct recent_open *last)
 {
-	__u64 hash = (open->inode ^ (__u64)open->device << 20 ^ (__u64)open->tgid << 40) * 0x9e3779b97f4a7c15ULL;
-	__u32 at = hash >> 32 & (RECENT_OPENS - 1);
+	const __u64 *one = (const void *)open, *other = (const void *)last;
+	__u64 differ = 0;
 
-	return bpf_map_lookup_elem(&recent_opens, &at);
-}
-
-/* The id of the record that stands for this open too, 0 if there is none. A function of its own for its stack. */
-static __noinline __u64 repeated_open(struct file *file, const struct path_request *request, __u64 places)
-{
-	struct recent_open open = {}, *last;
-
-	describe_open(file, request, places, &open);
-	last = recent_open_at(&open);
-	if (last && places && open.places == last->places && open.dentry == last->dentry &&
-	    open.mount == last->mount && open.namespace == last->namespace && open.inode == last->inode &&
-	    open.device == last->device && open.inode_generation == last->inode_generation &&
-	    open.changed_sec == last->changed_sec && open.changed_nsec == last->changed_nsec &&
-	    open.serial == last->serial && open.generation == last->generation && open.tgid == last->tgid &&
-	    open.open_flags == last->open_flags && open.op == last->op && open.also == last->also &&
-	    open.time_ns - last->time_ns < FOLD_MS * 1000000ULL)
-		return last->id;
-	return 0;
-}
-
-static __noinline int remember_open(struct file *file, const struct path_request *request, __u64 places)
-{
-	struct recent_open open = {}, *last;
-
-	describe_open(file, request, places, &open);
-	open.id = request->file_id;
-	last = recent_open_at(&open);
-	if (last)
-		*last = open;
-	return 0;
+	for (__u32 word = 0; word < offsetof(struct recent_open, time_ns) / sizeof(*one); word++)
+		differ |= one[word] ^ other[word];
+	return !differ && open->places && open->time_ns - last->time_ns < FOLD_MS * 1000000ULL;
 }
 
 SEC("lsm/file_open")
 int BPF_PROG(on_file_open, struct file *file)
 {
 	struct path_request request = {};
-	__u64 places, known;
+	struct agent *agent = own_agent();
+	struct task_struct *task;
+	struct recent_opens *recent;
+	struct recent_open *last;
 	__u32 flags;
 
-	if (!governed())
+	if (!agent)
 		return 0;
 	flags = file->f_flags;
 	if (flags & FMODE_EXEC_FLAG)
@@ -146,17 +128,24 @@ int BPF_PROG(on_file_open, struct file *file)
 	request.flags = HAS_FILE;
 	request.file_key = (__u64)file;
 	ask_for_access(&request, file->f_mode);
-	places = places_version();
-	known = repeated_open(file, &request, places);
-	if (known) {
-		follow_file(&request, known, label_of(bpf_get_current_task_btf()));
+	task = bpf_get_current_task_btf();
+	recent = bpf_task_storage_get(&task_opens, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!recent)
+		return enforce_path(&request) ? -EPERM : 0;
+	describe_open(file, &request, agent, &recent->now);
+	last = &recent->by_hash[(recent->now.inode ^ recent->now.op) * SPREAD >> 32 & (RECENT_OPENS - 1)];
+	if (repeats(&recent->now, last)) {
+		follow_file(&request, last->id, label_of(task));
 		count(COUNT_FOLDED);
 		return 0;
 	}
 	if (enforce_path(&request))
 		return -EPERM;
-	if (request.allowed && request.file_id)
-		remember_open(file, &request, places);
+	/* Rules that came while it was decided may have decided it, or may not. */
+	if (request.recorded && request.file_id && same_rules(&recent->now, own_agent())) {
+		*last = recent->now;
+		last->id = request.file_id;
+	}
 	return 0;
 }
 

@@ -79,7 +79,12 @@ impl Bench<'_> {
             _ => {}
         }
         self.running = loaded;
-        if loaded { Host.settle() } else { Ok(()) }
+        self.pause()
+    }
+
+    /// Until agentd has nothing to do; without agentd as long, while the kernel frees programs in the background.
+    fn pause(&self) -> Result<()> {
+        if self.running { Host.settle() } else { Host.rest() }
     }
 
     fn rounds(&self, cycle: u32) -> impl Iterator<Item = u32> + use<> {
@@ -97,10 +102,12 @@ impl Bench<'_> {
 
     fn without(&mut self, cycle: u32) -> Result<()> {
         for round in self.rounds(cycle) {
+            self.pause()?;
             self.plain.measure("granted", round, WITHOUT)?;
             self.plain.measure("denied", round, WITHOUT)?;
         }
         if self.has_loads(cycle) {
+            self.pause()?;
             self.plain.measure("load", cycle, WITHOUT)?;
         }
         Ok(())
@@ -115,22 +122,22 @@ impl Bench<'_> {
             governed.push((name, worker));
         }
         for round in self.rounds(cycle) {
-            Host.settle()?;
+            self.pause()?;
             self.plain.measure("granted", round, LOADED)?;
             for (name, worker) in &mut governed {
                 worker.measure("granted", round, name)?;
-                Host.settle()?;
+                self.pause()?;
             }
             for (name, worker) in governed.iter_mut().take(1) {
                 worker.measure("denied", round, name)?;
             }
         }
         if self.has_loads(cycle) {
-            Host.settle()?;
+            self.pause()?;
             self.plain.measure("load", cycle, LOADED)?;
             for (name, worker) in &mut governed {
                 worker.measure("load", cycle, name)?;
-                Host.settle()?;
+                self.pause()?;
             }
         }
         Ok(())

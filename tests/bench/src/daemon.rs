@@ -102,6 +102,12 @@ impl Host {
         run(Command::new("agentd").arg("--unload"))
     }
 
+    /// Waits as long as [`Host::settle`] does when there is nothing to do.
+    pub(crate) fn rest(&self) -> Result<()> {
+        sleep(IDLE_FOR);
+        Ok(())
+    }
+
     /// Waits until it has nothing to do.
     pub(crate) fn settle(&self) -> Result<()> {
         let words = ["show", "--property", "MainPID", "--value", "agentd"];

@@ -128,7 +128,11 @@ impl Counts {
             emitted: samples.sum("agentguard_kernel_total", "\"emitted\""),
             lost_in_ring: lost("\"ring\""),
             // What only followers and counters missed is recorded all the same, and a failed call loses no event.
-            lost_later: lost("") - lost("\"ring\"") - lost("\"export\"") - lost("\"kernel_calls\""),
+            lost_later: lost("")
+                - ["\"ring\"", "\"export\"", "\"kernel_calls\"", "\"findings\""]
+                    .into_iter()
+                    .map(lost)
+                    .sum::<u64>(),
             sums: number("sums")?,
             recorded: number("recorded")?,
         })

@@ -69,7 +69,7 @@ pub(crate) struct Measured {
     pub(crate) round: u32,
     /// Nanoseconds of one operation, in one of the quickest batches: what disturbed is left out.
     pub(crate) ns: u64,
-    /// Nanoseconds of the unit in the same moments, likewise.
+    /// Nanoseconds of the unit in the same moments, likewise; 1 for real loads.
     pub(crate) unit_ns: u64,
 }
 
@@ -140,13 +140,11 @@ impl Worker<'_> {
     fn load(&mut self, round: u32) -> Result<usize> {
         self.loads += 1;
         let folder = format!("{}-{}-{}", self.arm, std::process::id(), self.loads);
-        let before = (0..BATCHES).map(|_| unit()).collect();
         let times = load::run(&self.field.work().join(folder))?;
-        let after = (0..BATCHES).map(|_| unit()).collect();
-        let unit_ns = u64::midpoint(quick(before)?, quick(after)?);
         for (name, time) in &times {
             let ns = u64::try_from(time.as_nanos())?;
-            say(&Measured { op: (*name).to_owned(), arm: self.arm.to_owned(), round, ns, unit_ns })?;
+            // Units around many seconds would say nothing about them.
+            say(&Measured { op: (*name).to_owned(), arm: self.arm.to_owned(), round, ns, unit_ns: 1 })?;
         }
         Ok(times.len())
     }

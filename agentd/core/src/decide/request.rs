@@ -137,7 +137,7 @@ fn address_request(op: AddressOp, object: &str) -> Result<Request, RequestError>
     Ok(Request::Address { op, address, port, protocol, names })
 }
 
-/// Like a name of the DNS, and not like a number.
+/// Like a name of the DNS, and not like a number in any of the ways in which resolvers read one.
 fn is_name(host: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty()
@@ -145,5 +145,8 @@ fn is_name(host: &str) -> bool {
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     let host = host.strip_suffix('.').unwrap_or(host);
-    host.len() <= 253 && host.split('.').all(is_label) && host.bytes().any(|byte| byte.is_ascii_alphabetic())
+    let is_number = |label: &str| {
+        label.starts_with("0x") || label.starts_with("0X") || label.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    host.len() <= 253 && host.split('.').all(is_label) && !host.rsplit('.').next().is_some_and(is_number)
 }

@@ -264,6 +264,8 @@ fn requests_are_read_as_users_write_them() {
         ("connect_address", "10.0.0.1:443/sctp"),
         ("connect_address", "10.0.0.256:443"),
         ("connect_address", "a..b:443"),
+        ("connect_address", "0x7f.1:443"),
+        ("connect_address", "127.0x1:443"),
         ("listen", "api.example.com:443"),
         ("socket_raw", "x"),
         ("cap_net_raw", "cap_none"),

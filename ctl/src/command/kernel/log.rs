@@ -1,29 +1,46 @@
 //! `kernel log`: lines for a developer from the programs in the kernel, through aya-log. Works without agentd.
 //!
-//! The programs write only while somebody listens; what is printed changes nothing about what they decide.
+//! The programs write only while somebody listens; what is printed changes nothing about what they decide. One listener
+//! at a time: the ring has one reader.
 
+use std::fs::File;
 use std::os::fd::AsFd as _;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use aya::maps::{Array, Map, MapData};
 use aya_log::EbpfLogger;
 use clap::{Args, ValueEnum};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use super::{Contents, pinned};
 use crate::exit::{Failure, Outcome, chain};
 use crate::screen::{Format, Screen};
 
-/// The ring that aya-log looks for, and the map that says how much is wanted.
+/// The ring that aya-log looks for, and the map that says until when how much is wanted.
 const RING: &str = "AYA_LOGS";
-const VERBOSITY: &str = "log_verbosity";
+const LISTENER: &str = "log_listener";
 
 /// How often the ring is emptied.
 const EVERY: Duration = Duration::from_millis(100);
+
+/// For how long programs write after they were told to: what a listener that was killed leaves behind.
+const LEASE: Duration = Duration::from_secs(2);
+
+/// The lowest bits of the lease are the level.
+const LEVEL_BITS: u64 = 7;
+
+/// Lines that wait to be printed. A debug level can bring more than a terminal takes.
+const WAITING: usize = 10_000;
 
 /// What was typed after `kernel log`.
 #[derive(Debug, Args)]
@@ -61,18 +78,23 @@ struct Line {
 pub(crate) fn run(arguments: &Arguments, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
     let contents = pinned()?;
     let stop = stop_signals()?;
-    let (logger, lines) = Passed::pair();
+    let mut listener = Listener::new(&contents)?;
+    let (logger, mut lines) = passed_on();
     let mut ring = EbpfLogger::init_from_id_with_logger(program_of(&contents)?, logger).map_err(|error| {
         Failure::Failed(format!("cannot read the log of the programs: {}", chain(&error)))
     })?;
-    let _listening = Listening::start(&contents, arguments.level)?;
+    // What a listener that was killed did not read.
+    ring.flush();
+    lines.forget();
     let end = arguments.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     while !told_to_stop(&stop)? && end.is_none_or(|end| Instant::now() < end) {
+        listener.listen(arguments.level)?;
         ring.flush();
-        lines.try_iter().try_for_each(|line| print(screen, &line))?;
+        lines.print(screen)?;
     }
+    listener.silence()?;
     ring.flush();
-    lines.try_iter().try_for_each(|line| print(screen, &line))?;
+    lines.print(screen)?;
     Ok(Outcome::Done)
 }
 
@@ -99,35 +121,79 @@ fn program_of(contents: &Contents) -> Result<u32, Failure> {
     })
 }
 
-/// While this lives, programs write.
-struct Listening(Array<MapData, u32>);
+/// Tells the programs to write.
+struct Listener {
+    pin: PathBuf,
+    map: Array<MapData, u64>,
+    /// Of the folder of pins, so that there is one listener.
+    _lock: Flock<File>,
+}
 
-impl Listening {
-    fn start(contents: &Contents, level: Level) -> Result<Self, Failure> {
-        let pin = contents.maps.iter().find(|map| map.name == VERBOSITY).and_then(|map| map.pin.clone());
-        let pin = pin.ok_or_else(|| Failure::Failed(format!("the map {VERBOSITY} is not pinned")))?;
+impl Listener {
+    fn new(contents: &Contents) -> Result<Self, Failure> {
+        let pin = contents.maps.iter().find(|map| map.name == LISTENER).and_then(|map| map.pin.clone());
+        let pin = pin.ok_or_else(|| Failure::Failed(format!("the map {LISTENER} is not pinned")))?;
+        let folder = pin.parent().unwrap_or(&pin);
+        let file = File::open(folder).map_err(|error| Failure::on(folder, &error))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+            Errno::EWOULDBLOCK => Failure::Failed("another `agentctl kernel log` listens".to_owned()),
+            errno => Failure::on(folder, &errno),
+        })?;
         let map = MapData::from_pin(&pin).map_err(|error| Failure::on(&pin, &error))?;
         let map = Array::try_from(Map::Array(map)).map_err(|error| Failure::on(&pin, &error))?;
-        let mut listening = Self(map);
-        listening.0.set(0, level as u32, 0).map_err(|error| Failure::on(&pin, &error))?;
-        Ok(listening)
+        Ok(Self { map, pin, _lock: lock })
+    }
+
+    /// For as long as the lease; to be called again before.
+    fn listen(&mut self, level: Level) -> Result<(), Failure> {
+        let now = clock_gettime(ClockId::CLOCK_BOOTTIME)
+            .map_err(|errno| Failure::Failed(format!("cannot read the clock: {}", errno.desc())))?;
+        let until = u64::try_from((Duration::from(now) + LEASE).as_nanos()).unwrap_or(u64::MAX);
+        self.set(until & !LEVEL_BITS | level as u64)
+    }
+
+    fn silence(&mut self) -> Result<(), Failure> {
+        self.set(0)
+    }
+
+    fn set(&mut self, value: u64) -> Result<(), Failure> {
+        self.map.set(0, value, 0).map_err(|error| Failure::on(&self.pin, &error))
     }
 }
 
-impl Drop for Listening {
-    fn drop(&mut self) {
-        // If this fails the programs go on writing into a ring that nobody reads, until the next listener ends.
-        let _ = self.0.set(0, 0, 0);
-    }
+/// What aya-log calls for each line, and the lines.
+fn passed_on() -> (Passed, Lines) {
+    let (sender, receiver) = mpsc::sync_channel(WAITING);
+    let left_out = Arc::new(AtomicU64::new(0));
+    (Passed { sender, left_out: Arc::clone(&left_out) }, Lines { receiver, left_out })
 }
 
-/// What aya-log calls for each line.
-struct Passed(Sender<Line>);
+struct Passed {
+    sender: SyncSender<Line>,
+    left_out: Arc<AtomicU64>,
+}
 
-impl Passed {
-    fn pair() -> (Self, Receiver<Line>) {
-        let (sender, lines) = mpsc::channel();
-        (Self(sender), lines)
+struct Lines {
+    receiver: Receiver<Line>,
+    left_out: Arc<AtomicU64>,
+}
+
+impl Lines {
+    /// All that wait.
+    fn print(&mut self, screen: &mut Screen<'_>) -> Result<(), Failure> {
+        self.receiver.try_iter().try_for_each(|line| print(screen, &line))?;
+        match self.left_out.swap(0, Ordering::Relaxed) {
+            0 => Ok(()),
+            lines => {
+                let message = format!("{lines} lines left out");
+                print(screen, &Line { level: "warn".to_owned(), file: String::new(), line: 0, message })
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.receiver.try_iter().for_each(drop);
+        self.left_out.store(0, Ordering::Relaxed);
     }
 }
 
@@ -143,8 +209,9 @@ impl log::Log for Passed {
             line: record.line().unwrap_or_default(),
             message: record.args().to_string(),
         };
-        // The receiver lives as long as the ring is read.
-        let _ = self.0.send(line);
+        if self.sender.try_send(line).is_err() {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn flush(&self) {}
@@ -152,8 +219,7 @@ impl log::Log for Passed {
 
 /// From here on Ctrl-C ends the listening and not the program, so that the programs fall silent again.
 fn stop_signals() -> Result<SignalFd, Failure> {
-    let failed =
-        |errno: nix::errno::Errno| Failure::Failed(format!("cannot wait for signals: {}", errno.desc()));
+    let failed = |errno: Errno| Failure::Failed(format!("cannot wait for signals: {}", errno.desc()));
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGPIPE] {
         signals.add(signal);
@@ -167,7 +233,7 @@ fn told_to_stop(signals: &SignalFd) -> Result<bool, Failure> {
     let timeout = PollTimeout::try_from(EVERY).unwrap_or(PollTimeout::ZERO);
     match poll(&mut waiting, timeout) {
         Ok(ready) => Ok(ready > 0),
-        Err(nix::errno::Errno::EINTR) => Ok(false),
+        Err(Errno::EINTR) => Ok(false),
         Err(errno) => Err(Failure::Failed(format!("cannot wait for signals: {}", errno.desc()))),
     }
 }

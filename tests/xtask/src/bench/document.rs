@@ -19,10 +19,11 @@ const ARMS: [(&str, &str); 4] = [
 ];
 
 /// Operations whose programs are shown.
-const SHOWN: [&str; 9] = [
+const SHOWN: [&str; 10] = [
     "open_close_3",
     "open_close_10",
     "open_close_30",
+    "open_other_10",
     "stat",
     "fork_exec",
     "connect",
@@ -114,7 +115,7 @@ fn arms(text: &mut String, results: &Results) -> Result<()> {
     }
     writeln!(
         text,
-        "### Operations and loads\n\nLinux {}, emulated. Each ratio is to no agentd: of the medians (of the quartiles).\n",
+        "### Operations and loads\n\nLinux {}, emulated. Each ratio is to no agentd: of the medians (of the quartiles). The two real loads are the median of a few runs.\n",
         results.kernel
     )?;
     writeln!(text, "| operation | no agentd, µs |{} 10,000 to 10 |", columns())?;
