@@ -75,7 +75,7 @@ impl Act {
         if lines.second.elapsed() >= Duration::from_secs(1) {
             if lines.left_out > 0 {
                 tracing::warn!(AGENTGUARD_AGENT = %record.agent, left_out = lines.left_out,
-                    "agent {}: {} more denials were not logged; the store has them", record.agent, lines.left_out);
+                    "agent {}: {} more denials and findings were not logged; the store has them", record.agent, lines.left_out);
             }
             *lines = Lines { second: Instant::now(), written: 0, left_out: 0 };
         }

@@ -35,7 +35,7 @@ pub struct AgentFacts {
     pub uid: u32,
     /// Home directory of that user.
     pub home: String,
-    /// The spec's variables with their values as given, not escaped.
+    /// The values in force of the spec's variables, with `home`, `user` and `uid`, not escaped.
     pub variables: BTreeMap<String, String>,
 }
 

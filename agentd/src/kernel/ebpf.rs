@@ -111,14 +111,13 @@ impl Ebpf {
             cgroup_programs,
             program_ids,
         };
-        match loaded.prove() {
+        match loaded.prove().and_then(|()| mounts::follow(Arc::clone(&loaded.maps))) {
             Ok(()) => loaded.pins.drop_older_links()?,
             Err(error) => {
                 loaded.pins.drop_own_links();
                 return Err(error);
             }
         }
-        mounts::follow(Arc::clone(&loaded.maps))?;
         Ok(loaded)
     }
 

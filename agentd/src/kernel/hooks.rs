@@ -35,8 +35,7 @@ const PARAMETERS: [(&str, usize); 6] = [
 ];
 
 /// Programs whose absence costs nothing but a byte count or a variant that another program covers.
-const OPTIONAL: [&str; 8] = [
-    "on_commit_creds",
+const OPTIONAL: [&str; 7] = [
     "on_inode_setattr",
     "on_inode_setattr_idmap",
     "on_file_truncate",
@@ -107,7 +106,9 @@ pub(super) fn choose(object: &mut OpenObject, backend: Backend, kernel: &KernelF
         if !wanted
             && !OPTIONAL.contains(&name.as_str())
             && backend != Backend::Tracing
-            && section.starts_with("lsm/")
+            && section
+                .strip_prefix("lsm/")
+                .is_some_and(|hook| backend != Backend::Lsm || !FMOD_RET_ONLY.contains(&hook))
         {
             missing.push(format!("{section}: this kernel has no such hook"));
         }

@@ -49,13 +49,14 @@ fn refresh(maps: &Maps) -> Result<(), KernelError> {
         KernelError::System { what: format!("reading {MOUNTS}"), source: std::io::Error::other(error) }
     })?;
     let wanted = roots(mounts.0.iter());
-    for (device, mount) in &wanted {
-        update(&maps.host_mounts, device, mount)?;
-    }
+    // First what is gone, so that a full table has room again.
     for (device, _) in entries::<u32, types::host_mount>(&maps.host_mounts) {
         if !wanted.contains_key(&device) {
             remove(&maps.host_mounts, &device)?;
         }
+    }
+    for (device, mount) in &wanted {
+        update(&maps.host_mounts, device, mount)?;
     }
     Ok(())
 }

@@ -229,7 +229,7 @@ int BPF_PROG(on_path_rename, const struct path *old_dir, struct dentry *old_dent
 	request.mount = mount_of_path(old_dir);
 	request.other_mount = mount_of_path(new_dir);
 	request.other_op = new_dentry->d_inode ? PATH_WRITE : PATH_CREATE;
-	/* The flags came with 5.19 (100f59d96405); this hook is loaded on 6.1 and later only. */
+	/* The flags came with 5.19 (100f59d96405), which the helpers of this object need too. */
 	request.open_flags = (__u32)ctx[4];
 	if (enforce_path(&request))
 		return -EPERM;

@@ -56,9 +56,11 @@ pub(super) fn kernel(facts: &Facts) -> Finding {
     let before = |(major, minor): (u32, u32)| facts.kernel.before(major, minor);
     let release = &facts.kernel.release;
     if before(OLDEST_KERNEL) {
-        let found = format!("{release}: too old, task storage and bounded loops are missing");
+        let found = format!(
+            "{release}: too old, helpers that the programs call are missing (bpf_loop, ring buffer dynptrs)"
+        );
         return Finding::new("kernel", State::Fail, found)
-            .unless_ok("install a kernel from 5.17 on (tested from 6.1)");
+            .unless_ok("install a kernel from 5.19 on (tested from 6.1)");
     }
     if before(OLDEST_TESTED) {
         let found = format!("{release}: older than the oldest kernel that is tested, 6.1");
@@ -66,10 +68,10 @@ pub(super) fn kernel(facts: &Facts) -> Finding {
     }
     if before(NO_RECURSION_MISSES) {
         let found = format!(
-            "{release}: a hook that interrupts itself on one CPU is skipped (recursion_misses counts it)"
+            "{release}: a program that is running on a CPU is skipped if it is called there again (recursion_misses counts it)"
         );
         return Finding::new("kernel", State::Warn, found)
-            .unless_ok("install a kernel from 6.2 on to close this gap");
+            .unless_ok("install a kernel from 6.2 on to close this gap for LSM programs");
     }
     Finding::new("kernel", State::Ok, release.clone())
 }
@@ -152,7 +154,14 @@ pub(super) fn lsm_programs(facts: &Facts) -> Finding {
 pub(super) fn fmod_ret_programs(facts: &Facts) -> Finding {
     let check = "fmod_ret programs";
     match &facts.probes.trampoline {
-        Probe::Works => Finding::new(check, State::Ok, "programs on kernel functions load and attach"),
+        Probe::Works if lsm_works(facts) => {
+            Finding::new(check, State::Ok, "programs on kernel functions load and attach")
+        }
+        Probe::Works => Finding::new(
+            check,
+            State::Ok,
+            "programs on kernel functions load and attach (one that is running on a CPU is skipped if it is called there again)",
+        ),
         Probe::Refused(errno) => {
             let found =
                 format!("this kernel refuses programs on its functions (fentry), also to root: {errno}");
@@ -182,7 +191,7 @@ pub(super) fn trial(check: &'static str, probe: &Probe, what: &str) -> Finding {
                 .unless_ok(advice::REFUSED_BY_KERNEL)
         }
         Probe::Unsupported => Finding::new(check, State::Fail, format!("this kernel does not know {what}"))
-            .unless_ok("boot a kernel from 5.17 on (tested from 6.1)"),
+            .unless_ok("boot a kernel from 5.19 on (tested from 6.1)"),
         Probe::Untried(why) => {
             Finding::new(check, State::Unknown, format!("not tried: {why}")).unless_ok(advice::AS_ROOT)
         }
@@ -201,7 +210,7 @@ pub(super) fn parts(facts: &Facts) -> Finding {
     if !missing.is_empty() {
         let found = format!("missing: {}", missing.join(", "));
         return Finding::new(check, State::Fail, found)
-            .unless_ok("boot a kernel from 5.17 on (tested from 6.1)");
+            .unless_ok("boot a kernel from 5.19 on (tested from 6.1)");
     }
     match &probes.task_storage {
         Probe::Untried(why) => {
@@ -233,8 +242,12 @@ pub(super) fn cgroups(cgroups: &Cgroups) -> Finding {
 pub(super) fn bpffs(facts: &Facts) -> Finding {
     match &facts.bpffs {
         Some(at) => Finding::new("bpffs", State::Ok, format!("mounted at {}", at.display())),
-        None => Finding::new("bpffs", State::Warn, "not mounted: agentd mounts it when it starts")
-            .unless_ok("to have it always: mount -t bpf bpf /sys/fs/bpf (systemd does this at boot)"),
+        None => Finding::new(
+            "bpffs",
+            State::Fail,
+            "not mounted: agentd cannot pin its programs and does not start",
+        )
+        .unless_ok("mount -t bpf bpf /sys/fs/bpf (systemd does this at boot)"),
     }
 }
 

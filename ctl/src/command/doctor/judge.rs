@@ -8,7 +8,7 @@ use super::findings::{self, Finding};
 use super::probe::Probe;
 
 /// Task storage, which carries the label of governed tasks, and bounded loops that walk patterns.
-pub(super) const OLDEST_KERNEL: (u32, u32) = (5, 17);
+pub(super) const OLDEST_KERNEL: (u32, u32) = (5, 19);
 
 /// Hooks that came late: what older kernels cannot enforce, whatever the back end.
 const LATE_HOOKS: [((u32, u32), &str); 1] = [(
