@@ -324,8 +324,13 @@ fn what(record: &Record) -> String {
         (Verdict::Audit, _) => "was allowed and marked",
         (Verdict::Allow, _) => "was allowed",
     };
-    let operation = record.operation.map_or_else(String::new, |operation| format!(" ({operation})"));
-    format!("{}{operation} on {} {verb}.", record.call, object(&record.object))
+    let operation = record.operation.map(|operation| operation.name()).filter(|name| *name != record.call);
+    let operation = operation.map_or_else(String::new, |name| format!(" ({name})"));
+    let on = match object(&record.object) {
+        nothing if nothing.is_empty() => nothing,
+        object => format!(" on {object}"),
+    };
+    format!("{}{operation}{on} {verb}.", record.call)
 }
 
 fn object(object: &Object) -> String {
