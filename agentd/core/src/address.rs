@@ -10,6 +10,22 @@ use crate::rule::{Network, Ports, Protocol};
 /// Bits of `::ffff:0:0/96`, under which IPv6 writes IPv4 addresses.
 const MAPPED_BITS: u8 = 96;
 
+/// Longest DNS name.
+pub(crate) const MAX_NAME_BYTES: usize = 253;
+
+/// Longest part of a DNS name.
+const MAX_LABEL_BYTES: usize = 63;
+
+/// Whether this is a DNS name, without a dot at its end.
+pub(crate) fn is_name(text: &str) -> bool {
+    let label = |label: &str| {
+        let bytes = label.as_bytes();
+        (1..=MAX_LABEL_BYTES).contains(&bytes.len())
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    text.len() <= MAX_NAME_BYTES && text.split('.').all(label)
+}
+
 /// Why a network or port range could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {

@@ -72,26 +72,7 @@ pub(crate) fn path_default(defaults: &Defaults, op: PathOp) -> Answer {
 
 /// What the grant layer says about a class where none of its rules matches.
 pub(crate) fn class_default(defaults: &Defaults, op: ClassOp) -> Answer {
-    Answer::default_of(match op {
-        ClassOp::SocketTcp
-        | ClassOp::SocketUdp
-        | ClassOp::SocketUnix
-        | ClassOp::SocketNetlinkRoute
-        | ClassOp::SocketNetlink
-        | ClassOp::SocketPing
-        | ClassOp::SocketRaw
-        | ClassOp::SocketPacket
-        | ClassOp::SocketOther => defaults.network,
-        ClassOp::ExecAnonymous | ClassOp::ExecMemfd | ClassOp::ExecPrivileged => defaults.exec,
-        ClassOp::SetId
-        | ClassOp::UserNamespace
-        | ClassOp::Ptrace
-        | ClassOp::Signal
-        | ClassOp::Mount
-        | ClassOp::Kernel
-        | ClassOp::IoUring
-        | ClassOp::ReceiveFd => defaults.process,
-    })
+    Answer::default_of(defaults.of_class(op))
 }
 
 /// Both layers put together for one operation on a path.

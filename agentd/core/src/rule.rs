@@ -139,3 +139,29 @@ pub struct Defaults {
     /// Everything else: set_id, namespaces, ptrace, signal, mount, kernel, io_uring, capabilities.
     pub process: Verdict,
 }
+
+impl Defaults {
+    /// The one that a class belongs to.
+    pub const fn of_class(&self, op: ClassOp) -> Verdict {
+        match op {
+            ClassOp::SocketTcp
+            | ClassOp::SocketUdp
+            | ClassOp::SocketUnix
+            | ClassOp::SocketNetlinkRoute
+            | ClassOp::SocketNetlink
+            | ClassOp::SocketPing
+            | ClassOp::SocketRaw
+            | ClassOp::SocketPacket
+            | ClassOp::SocketOther => self.network,
+            ClassOp::ExecAnonymous | ClassOp::ExecMemfd | ClassOp::ExecPrivileged => self.exec,
+            ClassOp::SetId
+            | ClassOp::UserNamespace
+            | ClassOp::Ptrace
+            | ClassOp::Signal
+            | ClassOp::Mount
+            | ClassOp::Kernel
+            | ClassOp::IoUring
+            | ClassOp::ReceiveFd => self.process,
+        }
+    }
+}

@@ -108,26 +108,7 @@ pub(super) fn default_of(defaults: &Defaults, operation: Operation) -> Verdict {
             PathOp::Command => Verdict::Allow,
         },
         Operation::Address(_) => defaults.network,
-        Operation::Class(op) => match op {
-            ClassOp::SocketTcp
-            | ClassOp::SocketUdp
-            | ClassOp::SocketUnix
-            | ClassOp::SocketNetlinkRoute
-            | ClassOp::SocketNetlink
-            | ClassOp::SocketPing
-            | ClassOp::SocketRaw
-            | ClassOp::SocketPacket
-            | ClassOp::SocketOther => defaults.network,
-            ClassOp::ExecAnonymous | ClassOp::ExecMemfd | ClassOp::ExecPrivileged => defaults.exec,
-            ClassOp::SetId
-            | ClassOp::UserNamespace
-            | ClassOp::Ptrace
-            | ClassOp::Signal
-            | ClassOp::Mount
-            | ClassOp::Kernel
-            | ClassOp::IoUring
-            | ClassOp::ReceiveFd => defaults.process,
-        },
+        Operation::Class(op) => defaults.of_class(op),
         Operation::Capability(_) => defaults.process,
     }
 }

@@ -137,16 +137,11 @@ fn address_request(op: AddressOp, object: &str) -> Result<Request, RequestError>
     Ok(Request::Address { op, address, port, protocol, names })
 }
 
-/// Like a name of the DNS, and not like a number in any of the ways in which resolvers read one.
+/// A name of the DNS that is not a number in any of the ways in which resolvers read one.
 fn is_name(host: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
     let host = host.strip_suffix('.').unwrap_or(host);
     let is_number = |label: &str| {
         label.starts_with("0x") || label.starts_with("0X") || label.bytes().all(|byte| byte.is_ascii_digit())
     };
-    host.len() <= 253 && host.split('.').all(is_label) && !host.rsplit('.').next().is_some_and(is_number)
+    address::is_name(host) && !host.rsplit('.').next().is_some_and(is_number)
 }

@@ -10,10 +10,6 @@ use crate::address::{self, AddressError};
 use crate::operation::ClassOp;
 use crate::rule::{Network, Protocol};
 
-/// Longest DNS name.
-const MAX_NAME_BYTES: usize = 253;
-/// Longest part of a DNS name.
-const MAX_LABEL_BYTES: usize = 63;
 /// Most entries of one `ports` list; what one prefix can hold in the kernel.
 const MAX_PORTS: usize = 64;
 const PROTOCOLS: [(&str, Protocol); 3] =
@@ -130,12 +126,7 @@ fn name(text: &str) -> Result<String, String> {
             "`{text}` has a `*` inside; only a whole first part may be one, as in *.example.com"
         ));
     }
-    let label = |label: &str| {
-        let bytes = label.as_bytes();
-        (1..=MAX_LABEL_BYTES).contains(&bytes.len())
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    if lower.len() > MAX_NAME_BYTES || !plain.split('.').all(label) {
+    if lower.len() > address::MAX_NAME_BYTES || !address::is_name(plain) {
         return Err(format!(
             "`{text}` is neither an address nor a DNS name; write 10.0.0.0/8, api.example.com or *.example.com"
         ));

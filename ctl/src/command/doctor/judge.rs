@@ -7,7 +7,7 @@ use super::facts::{Cgroups, Facts, Lsm};
 use super::findings::{self, Finding};
 use super::probe::Probe;
 
-/// Task storage, which carries the label of governed tasks, and bounded loops that walk patterns.
+/// Ring buffer dynptrs, which records of any length are written with: the last to come of what the programs call.
 pub(super) const OLDEST_KERNEL: (u32, u32) = (5, 19);
 
 /// Hooks that came late: what older kernels cannot enforce, whatever the back end.
