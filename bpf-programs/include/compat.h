@@ -38,6 +38,17 @@ static __always_inline __u64 capabilities(const void *set)
 	return value;
 }
 
+/* Whether anybody refers to a file. The count is f_count until 6.12; since 6.13 f_ref, below zero once the file is gone. */
+static __always_inline bool is_open(struct file *file)
+{
+	struct file___counted *counted = (void *)file;
+	struct file___referred *referred = (void *)file;
+
+	if (bpf_core_field_exists(referred->f_ref))
+		return BPF_CORE_READ(referred, f_ref.refcnt.counter) >= 0;
+	return BPF_CORE_READ(counted, f_count.counter) > 0;
+}
+
 /* What a path is built from. */
 struct component {
 	struct dentry *parent;

@@ -62,7 +62,7 @@ struct path_request {
 		__u64 text;     /* kernel memory with IS_TEXT, user memory with IS_NAME */
 		__u64 file_key; /* with HAS_FILE */
 	};
-	__u64 file_id;  /* of this open, set by follow_file() */
+	__u64 file_id;  /* of the open whose record has the path, set by follow_file() */
 	__u64 recorded; /* set by enforce_path(): allowed, without audit, and the record is in the ring */
 };
 
@@ -92,10 +92,6 @@ struct class_request {
 int enforce_path(struct path_request *request);
 int enforce_address(struct address_request *request);
 int enforce_class(struct class_request *request);
-
-/* Starts counting the bytes of the request's file, and sets its file_id. recorded_id is that of the open whose record
- * stands for this one, 0 for its own. Returns 0. */
-int follow_file(struct path_request *request, __u64 recorded_id, struct label *label);
 
 /* Set by agentd before the load: 1 if a program that returns an error stops the operation. */
 extern const volatile __u32 can_block;

@@ -191,8 +191,9 @@ struct {
 	__type(value, struct label);
 } socket_label __weak SEC(".maps");
 
-/* struct file -> bytes so far. Written by the hooks, swept by agentd. A miss means that the bytes of this
- * file are not counted: opened before its task was governed, or more than MAX_OPEN_FILES are open. */
+/* struct file -> bytes since they were recorded last. Written and read by bytes.h only, which knows when the kernel has
+ * given the struct file to another file. A miss means that the bytes of this file are not counted: opened before its
+ * task was governed, or more than MAX_OPEN_FILES are open. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, MAX_OPEN_FILES);

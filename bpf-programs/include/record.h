@@ -18,17 +18,30 @@ struct decision {
 	__u32 enforced;
 };
 
-static __always_inline void fill_head(struct event *head, __u32 size, __u32 kind, __u32 call,
-				      const struct label *label, const struct decision *decision)
+static __always_inline void fill_caller(struct caller *caller)
 {
 	struct task_struct *task = bpf_get_current_task_btf(), *parent = task->real_parent;
 	__u64 uid_gid = bpf_get_current_uid_gid();
+
+	caller->start_ns = task->group_leader->start_boottime;
+	caller->parent_start_ns = parent->group_leader->start_boottime;
+	caller->tgid = task->tgid;
+	caller->tid = task->pid;
+	caller->parent_tgid = parent->tgid;
+	caller->uid = (__u32)uid_gid;
+	caller->gid = uid_gid >> 32;
+	caller->pad = 0;
+	bpf_get_current_comm(caller->comm, sizeof(caller->comm));
+}
+
+/* All but the caller. */
+static __always_inline void fill_event(struct event *head, __u32 size, __u32 kind, __u32 call,
+				       const struct label *label, const struct decision *decision)
+{
 	__u32 slot = label->slot;
 	struct agent *agent = bpf_map_lookup_elem(&agents, &slot);
 
 	head->time_ns = bpf_ktime_get_boot_ns();
-	head->start_ns = task->group_leader->start_boottime;
-	head->parent_start_ns = parent->group_leader->start_boottime;
 	head->size = size;
 	head->kind = kind;
 	head->call = call;
@@ -41,13 +54,15 @@ static __always_inline void fill_head(struct event *head, __u32 size, __u32 kind
 	head->mode = agent ? agent->mode : MODE_RELEASED;
 	head->enforced = decision->enforced;
 	head->generation = agent ? agent->generation : 0;
-	head->tgid = task->tgid;
-	head->tid = task->pid;
-	head->parent_tgid = parent->tgid;
-	head->uid = (__u32)uid_gid;
-	head->gid = uid_gid >> 32;
-	bpf_get_current_comm(head->comm, sizeof(head->comm));
+	head->pad = 0;
 	count(COUNT_EVENTS);
+}
+
+static __always_inline void fill_head(struct event *head, __u32 size, __u32 kind, __u32 call,
+				      const struct label *label, const struct decision *decision)
+{
+	fill_event(head, size, kind, call, label, decision);
+	fill_caller(&head->caller);
 }
 
 /* Reserves a record of a fixed size; a full ring is counted. */

@@ -209,16 +209,27 @@ struct peer_value {
 	__u64 last_ns;
 };
 
+/* Who asked: a thread, as it was at that time. */
+struct caller {
+	__u64 start_ns; /* of the process, boot time clock: with tgid it names the process */
+	__u64 parent_start_ns;
+	__u32 tgid;
+	__u32 tid;
+	__u32 parent_tgid;
+	__u32 uid;
+	__u32 gid;
+	__u32 pad;
+	__u8 comm[COMM_LEN];
+};
+
 struct open_file {
+	__u64 inode;         /* struct inode: the kernel gives a struct file out again and again */
+	__u64 open_id;       /* of the open whose event stands for it: its own, or the one it was folded into */
+	__u64 read_bytes;    /* since the last record of them */
+	__u64 written_bytes;
 	__u32 slot;
 	__u32 serial;
-	__u64 id;          /* of this open */
-	__u64 recorded_id; /* of the open whose event stands for it: its own, or the one it was folded into */
-	__u64 read_bytes;
-	__u64 written_bytes;
-	__u64 last_ns;
-	__u32 tgid;
-	__u32 pad;
+	struct caller opener;
 };
 
 enum event_kind {
@@ -272,15 +283,14 @@ enum call {
 	CALL_FORK = 35,
 	CALL_EXIT = 36,
 	CALL_RESOLVE = 37,
-	CALL_CLOSE = 38,
+	CALL_FILE_IO = 38,
 	CALL_IOCTL = 39,
 	CALL_SETRLIMIT = 40,
 };
 
 struct event {
 	__u64 time_ns; /* boot time clock */
-	__u64 start_ns; /* start of the process on the same clock: with tgid it names the process */
-	__u64 parent_start_ns;
+	struct caller caller;
 	__u32 size;     /* of the whole record */
 	__u16 kind;     /* enum event_kind */
 	__u16 call;     /* enum call */
@@ -293,12 +303,7 @@ struct event {
 	__u32 mode;     /* enum mode; in observe mode and on a back end that cannot block nothing was blocked */
 	__u32 enforced; /* 1 if the back end turned a deny into an error */
 	__u32 generation;
-	__u32 tgid;
-	__u32 tid;
-	__u32 parent_tgid;
-	__u32 uid;
-	__u32 gid;
-	__u8 comm[COMM_LEN];
+	__u32 pad;
 };
 
 struct file_event {
@@ -316,9 +321,8 @@ struct file_event {
 
 struct file_io_event {
 	struct event head;
-	__u64 id;          /* of the open whose bytes these are */
-	__u64 recorded_id; /* of the open whose event has the path */
-	__u64 read_bytes;
+	__u64 open_id;     /* of the open whose event has the path */
+	__u64 read_bytes;  /* since the last of its events */
 	__u64 written_bytes;
 };
 

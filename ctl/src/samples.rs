@@ -105,7 +105,7 @@ pub(crate) fn denied_connect(seq: u64) -> Record {
 /// Bytes through a file.
 pub(crate) fn file_io(seq: u64) -> Record {
     let mut record = allowed_open(seq);
-    record.call = "close".to_owned();
+    record.call = "file_io".to_owned();
     record.operation = None;
     record.object =
         Object::FileIo { path: "/srv/app/main.rs".to_owned(), read_bytes: 2048, written_bytes: 17 };

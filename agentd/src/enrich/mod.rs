@@ -20,7 +20,7 @@ use crate::agents::directory::{Directory, InForce};
 use crate::bounded::Bounded;
 use crate::clock::BootToWall;
 use crate::sense::event::{Body, Event, Exec, Ruling};
-use open_files::{Moved, OpenFiles};
+use open_files::OpenFiles;
 use processes::Processes;
 pub use processes::{ProcessChange, Started};
 
@@ -128,10 +128,8 @@ impl Enrich {
                 self.files.opened(file.id, &file.path);
                 object::file(file)
             }
-            Body::FileIo { id, recorded_id, read_bytes, written_bytes, closed } => {
-                let path = self.files.path(recorded_id);
-                let since = self.files.moved(id, Moved { read_bytes, written_bytes }, closed);
-                Object::FileIo { path, read_bytes: since.read_bytes, written_bytes: since.written_bytes }
+            Body::FileIo { open_id, read_bytes, written_bytes } => {
+                Object::FileIo { path: self.files.path(open_id), read_bytes, written_bytes }
             }
             Body::Address { address, port, protocol, size } => {
                 let name = self.name(agent, address);

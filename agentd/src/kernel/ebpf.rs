@@ -1,6 +1,5 @@
 //! The kernel programs behind the [`Kernel`] trait: puts the parts of this folder together and decides nothing else.
 
-use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -19,19 +18,15 @@ use super::canary::Canary;
 use super::cgroups::{self, CgroupProgram};
 use super::events::Ring;
 use super::hooks::KernelFunctions;
+use super::iterate::iterate;
 use super::load::{self, Loaded, Pins};
 use super::maps::{Maps, entries, failed, remove, update};
 use super::rulesets::{Rulesets, encode_answers};
 use super::wire::{bytes_of, value_of};
-use super::{
-    Backend, Counters, FileBytes, Kernel, KernelError, PeerBytes, PinnedFile, ProgramStats, mounts, tasks,
-};
+use super::{Backend, Counters, Kernel, KernelError, PeerBytes, PinnedFile, ProgramStats, mounts, tasks};
 
 /// Slot 0 is agentd's own probe, in a table of its own right: it is never an agent.
 const CANARY: AgentKey = AgentKey { slot: 0, serial: 1 };
-
-/// A file without traffic for this long is looked at no more: later bytes through it are not counted.
-const IDLE: Duration = Duration::from_secs(600);
 
 /// What the loader needs to know.
 #[derive(Debug, Clone)]
@@ -51,13 +46,12 @@ pub struct Ebpf {
     maps: Arc<Maps>,
     pins: Pins,
     labeller: Mutex<Link>,
+    file_reporter: Link,
     cgroup_programs: Vec<CgroupProgram>,
     program_ids: Vec<u32>,
     rulesets: Mutex<Rulesets>,
     canary: Canary,
     ring: Mutex<Ring>,
-    /// Bytes that were reported of files that are still open.
-    reported: Mutex<HashMap<u64, (u64, u64)>>,
 }
 
 impl Ebpf {
@@ -95,7 +89,7 @@ impl Ebpf {
         kernel: &KernelFunctions,
     ) -> Result<Self, KernelError> {
         let pins = Pins::below(&options.pin_root)?;
-        let Loaded { maps, labeller, cgroup_programs, program_ids, missing } =
+        let Loaded { maps, labeller, file_reporter, cgroup_programs, program_ids, missing } =
             load::load(backend, &pins, kernel)?;
         let maps = Arc::new(maps);
         let loaded = Self {
@@ -105,7 +99,7 @@ impl Ebpf {
             canary: Canary::prepare(&cgroups::mount_point()?, &options.run_dir)?,
             ring: Mutex::new(Ring::open(&maps.events)?),
             labeller: Mutex::new(labeller),
-            reported: Mutex::default(),
+            file_reporter,
             maps,
             pins,
             cgroup_programs,
@@ -284,30 +278,8 @@ impl Kernel for Ebpf {
         Ok(peers)
     }
 
-    fn take_file_bytes(&self) -> Result<Vec<FileBytes>, KernelError> {
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut open = HashMap::new();
-        let mut moved = Vec::new();
-        let now = boot_time_ns();
-        for (key, file) in entries::<u64, types::open_file>(&self.maps.open_files) {
-            if now.saturating_sub(file.last_ns) > IDLE.as_nanos() as u64 {
-                remove(&self.maps.open_files, &key)?;
-            }
-            let total = (file.read_bytes, file.written_bytes);
-            if reported.get(&file.id).copied().unwrap_or_default() != total {
-                moved.push(FileBytes {
-                    agent: AgentKey { slot: file.slot, serial: file.serial },
-                    id: file.id,
-                    recorded_id: file.recorded_id,
-                    pid: file.tgid,
-                    read_bytes: file.read_bytes,
-                    written_bytes: file.written_bytes,
-                });
-            }
-            open.insert(file.id, total);
-        }
-        *reported = open;
-        Ok(moved)
+    fn report_files(&self) -> Result<(), KernelError> {
+        iterate(&self.file_reporter, "walking the open files").map(drop)
     }
 
     fn counters(&self) -> Result<Counters, KernelError> {
@@ -350,10 +322,4 @@ impl Kernel for Ebpf {
     fn next_events(&self, timeout: Duration, sink: &mut dyn FnMut(&[u8])) -> Result<(), KernelError> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner).take(timeout, sink)
     }
-}
-
-fn boot_time_ns() -> u64 {
-    nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
-        .map(|time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
-        .unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use agentguard_core::ids::AgentKey;
 use agentguard_core::spec::Mode;
 use agentguard_core::tables::Tables;
 
-use super::{Backend, Counters, FileBytes, Kernel, KernelError, PeerBytes, PinnedFile, ProgramStats};
+use super::{Backend, Counters, Kernel, KernelError, PeerBytes, PinnedFile, ProgramStats};
 
 /// What a test sees and sets.
 #[derive(Default)]
@@ -27,8 +27,6 @@ pub struct State {
     pub fail: HashMap<&'static str, u32>,
     /// Sums that wait.
     pub peers: Vec<PeerBytes>,
-    /// Sums that wait.
-    pub files: Vec<FileBytes>,
     /// What the canary answers.
     pub canary_goes_through: bool,
     /// Only observes.
@@ -124,8 +122,8 @@ impl Kernel for Fake {
         Ok(std::mem::take(&mut self.attempt("take_peers")?.peers))
     }
 
-    fn take_file_bytes(&self) -> Result<Vec<FileBytes>, KernelError> {
-        Ok(std::mem::take(&mut self.attempt("take_file_bytes")?.files))
+    fn report_files(&self) -> Result<(), KernelError> {
+        self.attempt("report_files").map(drop)
     }
 
     fn counters(&self) -> Result<Counters, KernelError> {

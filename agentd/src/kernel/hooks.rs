@@ -12,14 +12,11 @@ use libbpf_rs::{OpenObject, OpenProgramMut, ProgramAttachType, ProgramType};
 use super::{Backend, KernelError};
 
 /// LSM hooks whose `security_*` function has another name.
-const OTHER_NAMES: [(&str, &str); 3] = [
-    ("bprm_check_security", "security_bprm_check"),
-    ("file_free_security", "security_file_free"),
-    ("userns_create", "security_create_user_ns"),
-];
+const OTHER_NAMES: [(&str, &str); 2] =
+    [("bprm_check_security", "security_bprm_check"), ("userns_create", "security_create_user_ns")];
 
 /// Hooks that only watch: their functions return nothing, or their helpers are not allowed in `fmod_ret`.
-const WATCHING: [&str; 3] = ["file_free_security", "socket_post_create", "bprm_committing_creds"];
+const WATCHING: [&str; 2] = ["socket_post_create", "bprm_committing_creds"];
 
 /// Hooks that the other back end has a better place for.
 const FMOD_RET_ONLY: [&str; 1] = ["bprm_committing_creds"];

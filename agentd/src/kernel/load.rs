@@ -31,6 +31,7 @@ pub(super) struct Pins {
 pub(super) struct Loaded {
     pub(super) maps: Maps,
     pub(super) labeller: Link,
+    pub(super) file_reporter: Link,
     pub(super) cgroup_programs: Vec<CgroupProgram>,
     pub(super) program_ids: Vec<u32>,
     pub(super) missing: Vec<String>,
@@ -146,8 +147,15 @@ fn try_load(backend: Backend, pins: &Pins, kernel: &KernelFunctions) -> Result<L
     let skeleton =
         open.load().map_err(|error| failed(format!("loading the programs for {backend}"), error))?;
     let maps = Maps::of(&skeleton.maps)?;
-    let (labeller, cgroup_programs, program_ids) = attach(&skeleton, pins)?;
-    Ok(Loaded { maps, labeller, cgroup_programs, program_ids, missing })
+    let (cgroup_programs, program_ids) = attach(&skeleton, pins)?;
+    let labeller =
+        skeleton.progs.label_tasks.attach().map_err(|error| failed("attaching label_tasks", error))?;
+    let file_reporter = skeleton
+        .progs
+        .report_files
+        .attach_iter(maps.open_files.as_fd())
+        .map_err(|error| failed("attaching report_files", error))?;
+    Ok(Loaded { maps, labeller, file_reporter, cgroup_programs, program_ids, missing })
 }
 
 /// Constants that the verifier sees, and counters that must not repeat.
@@ -161,10 +169,10 @@ fn configure(open: &mut OpenAgentguardSkel<'_>, backend: Backend) -> Result<(), 
     Ok(())
 }
 
-type Attached = (Link, Vec<CgroupProgram>, Vec<u32>);
-
-fn attach(skeleton: &AgentguardSkel<'static>, pins: &Pins) -> Result<Attached, KernelError> {
-    let mut labeller = None;
+fn attach(
+    skeleton: &AgentguardSkel<'static>,
+    pins: &Pins,
+) -> Result<(Vec<CgroupProgram>, Vec<u32>), KernelError> {
     let mut cgroup_programs = Vec::new();
     let mut ids = Vec::new();
     for program in skeleton.object().progs_mut().filter(|program| program.autoload()) {
@@ -181,10 +189,7 @@ fn attach(skeleton: &AgentguardSkel<'static>, pins: &Pins) -> Result<Attached, K
                     attach_type: kind as u32,
                 });
             }
-            ProgramAttachType::TraceIter => {
-                let link = program.attach().map_err(|error| failed(format!("attaching {name}"), error))?;
-                labeller = Some(link);
-            }
+            ProgramAttachType::TraceIter => {} // agentd runs these itself
             _ => {
                 // libbpf forgets how to attach a program whose type was changed.
                 let link = match program.attach_type() {
@@ -198,9 +203,7 @@ fn attach(skeleton: &AgentguardSkel<'static>, pins: &Pins) -> Result<Attached, K
             }
         }
     }
-    let labeller = labeller
-        .ok_or_else(|| KernelError::Unsupported("the BPF object has no program label_tasks".to_owned()))?;
-    Ok((labeller, cgroup_programs, ids))
+    Ok((cgroup_programs, ids))
 }
 
 fn list(dir: &Path) -> Result<Vec<PathBuf>, KernelError> {

@@ -23,6 +23,7 @@ mod events;
 #[cfg(test)]
 pub mod fake;
 mod hooks;
+mod iterate;
 mod load;
 mod maps;
 mod mounts;
@@ -85,23 +86,6 @@ pub struct PeerBytes {
     pub sent_bytes: u64,
     /// Received, IP headers included.
     pub received_bytes: u64,
-}
-
-/// Bytes through one file since it was opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileBytes {
-    /// Whose.
-    pub agent: AgentKey,
-    /// The open's id.
-    pub id: u64,
-    /// Of the open whose record has the path.
-    pub recorded_id: u64,
-    /// The process that opened it.
-    pub pid: u32,
-    /// Read.
-    pub read_bytes: u64,
-    /// Written.
-    pub written_bytes: u64,
 }
 
 /// The kernel programs' own counters. They go on over a restart of agentd.
@@ -219,8 +203,9 @@ pub trait Kernel: Send + Sync {
     /// Bytes per peer since the last call.
     fn take_peers(&self) -> Result<Vec<PeerBytes>, KernelError>;
 
-    /// Files that are open and moved bytes since the last call.
-    fn take_file_bytes(&self) -> Result<Vec<FileBytes>, KernelError>;
+    /// Has the kernel record what was read and written through open files since the last call. The records come with
+    /// the next events.
+    fn report_files(&self) -> Result<(), KernelError>;
 
     /// Counters.
     fn counters(&self) -> Result<Counters, KernelError>;

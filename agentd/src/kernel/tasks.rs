@@ -1,15 +1,15 @@
 //! Labels of running tasks: the kernel's own list of tasks is walked by a program, so that no thread is missed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use agentguard_bpf::types;
 use agentguard_core::ids::AgentKey;
-use libbpf_rs::{Iter, Link, MapCore as _, MapFlags};
+use libbpf_rs::{Link, MapCore as _, MapFlags};
 use nix::libc;
 
 use super::KernelError;
+use super::iterate::iterate;
 use super::maps::{Maps, failed, remove, update};
 use super::wire::value_of;
 
@@ -18,10 +18,7 @@ const MAX_PASSES: usize = 16;
 
 /// One run of the labeller: every governed task, after those that ought to be were labelled.
 pub(super) fn label_tasks(labeller: &Link) -> Result<Vec<types::labelled_task>, KernelError> {
-    let mut iter = Iter::new(labeller).map_err(|error| failed("walking the kernel's tasks", error))?;
-    let mut bytes = Vec::new();
-    iter.read_to_end(&mut bytes)
-        .map_err(|source| KernelError::System { what: "walking the kernel's tasks".to_owned(), source })?;
+    let bytes = iterate(labeller, "walking the kernel's tasks")?;
     Ok(bytes.chunks_exact(size_of::<types::labelled_task>()).filter_map(value_of).collect())
 }
 

@@ -30,8 +30,6 @@ unsafe impl Wire for types::peer_key {}
 // SAFETY: as above.
 unsafe impl Wire for types::peer_value {}
 // SAFETY: as above.
-unsafe impl Wire for types::open_file {}
-// SAFETY: as above.
 unsafe impl Wire for types::host_mount {}
 // SAFETY: as above.
 unsafe impl Wire for types::labelled_task {}

@@ -50,7 +50,7 @@ pub fn kind(call: &str) -> &'static str {
     match call {
         "open" | "create" | "unlink" | "rename" | "link" | "symlink" | "mkdir" | "rmdir" | "mknod"
         | "truncate" | "chmod" | "chown" | "utimes" | "xattr" | "mmap" | "mprotect" | "receive_fd"
-        | "close" | "file_io" => "file",
+        | "file_io" => "file",
         "socket" | "connect" | "send" | "bind" | "listen" | "accept" | "resolve" | "peer_io" => "network",
         _ => "process",
     }

@@ -66,8 +66,8 @@ impl<'a> Bytes<'a> {
 
 /// `read!(bytes, file_event.inode)`: offset and type come from the generated struct.
 macro_rules! read {
-    ($bytes:expr, $kind:ident . $field:ident) => {
-        $bytes.field(std::mem::offset_of!(wire::$kind, $field), |record: &wire::$kind| &record.$field)
+    ($bytes:expr, $kind:ident $(. $field:ident)+) => {
+        $bytes.field(std::mem::offset_of!(wire::$kind, $($field).+), |record: &wire::$kind| &record$(.$field)+)
     };
 }
 pub(super) use read;

@@ -52,15 +52,18 @@ pub fn decode(record: &[u8]) -> Result<Event, DecodeError> {
         time_ns: read!(bytes, event.time_ns)?,
         agent: AgentKey { slot: read!(bytes, event.slot)?, serial: read!(bytes, event.serial)? },
         generation: read!(bytes, event.generation)?,
-        process: ProcessId { pid: read!(bytes, event.tgid)?, start_ns: read!(bytes, event.start_ns)? },
-        parent: ProcessId {
-            pid: read!(bytes, event.parent_tgid)?,
-            start_ns: read!(bytes, event.parent_start_ns)?,
+        process: ProcessId {
+            pid: read!(bytes, event.caller.tgid)?,
+            start_ns: read!(bytes, event.caller.start_ns)?,
         },
-        tid: read!(bytes, event.tid)?,
-        uid: read!(bytes, event.uid)?,
-        gid: read!(bytes, event.gid)?,
-        comm: text(until_nul(&read!(bytes, event.comm)?)),
+        parent: ProcessId {
+            pid: read!(bytes, event.caller.parent_tgid)?,
+            start_ns: read!(bytes, event.caller.parent_start_ns)?,
+        },
+        tid: read!(bytes, event.caller.tid)?,
+        uid: read!(bytes, event.caller.uid)?,
+        gid: read!(bytes, event.caller.gid)?,
+        comm: text(until_nul(&read!(bytes, event.caller.comm)?)),
         call: call(read!(bytes, event.call)?.into())?,
         operation,
         ruling: Ruling {
@@ -114,11 +117,9 @@ fn file(bytes: Bytes<'_>) -> Result<Body, DecodeError> {
 
 fn file_io(bytes: Bytes<'_>) -> Result<Body, DecodeError> {
     Ok(Body::FileIo {
-        id: read!(bytes, file_io_event.id)?,
-        recorded_id: read!(bytes, file_io_event.recorded_id)?,
+        open_id: read!(bytes, file_io_event.open_id)?,
         read_bytes: read!(bytes, file_io_event.read_bytes)?,
         written_bytes: read!(bytes, file_io_event.written_bytes)?,
-        closed: true,
     })
 }
 
@@ -288,7 +289,7 @@ fn call(number: u32) -> Result<&'static str, DecodeError> {
         wire::call::CALL_FORK => "fork",
         wire::call::CALL_EXIT => "exit",
         wire::call::CALL_RESOLVE => "resolve",
-        wire::call::CALL_CLOSE => "close",
+        wire::call::CALL_FILE_IO => "file_io",
         wire::call::CALL_IOCTL => "ioctl",
         wire::call::CALL_SETRLIMIT => "setrlimit",
         wire::call(other) => return Err(DecodeError::Call(other)),

@@ -66,16 +66,12 @@ pub enum Body {
     File(File),
     /// Bytes through an open file.
     FileIo {
-        /// The open whose bytes these are.
-        id: u64,
-        /// The open whose record has the path: the same one, or an earlier one of the same file that it was folded into.
-        recorded_id: u64,
-        /// Read.
+        /// The open whose record has the path: its own, or an earlier one of the same file that it was folded into.
+        open_id: u64,
+        /// Read since the last such event.
         read_bytes: u64,
-        /// Written.
+        /// Written since the last such event.
         written_bytes: u64,
-        /// The file was closed: nothing more will come for this id.
-        closed: bool,
     },
     /// An address.
     Address {

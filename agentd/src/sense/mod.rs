@@ -15,7 +15,7 @@ use agentguard_core::ids::AgentKey;
 use agentguard_core::verdict::{Answer, Reason, Verdict};
 
 use crate::clock;
-use crate::kernel::{FileBytes, Kernel, PeerBytes};
+use crate::kernel::{Kernel, PeerBytes};
 use crate::pipeline::{Arrow, Counts};
 use event::{Body, Event, ProcessId, Ruling};
 
@@ -37,54 +37,52 @@ const GATHER: Duration = Duration::from_millis(10);
 pub fn run(kernel: &dyn Kernel, stop: &AtomicBool, next: &Arrow<Event>, counts: &Counts) {
     let mut sums_due = Instant::now() + SUMS_EVERY;
     while !stop.load(Ordering::Relaxed) {
-        let mut batch = Vec::new();
-        let waited = kernel.next_events(WAIT, &mut |record| {
-            match decode::decode(record) {
-                Ok(event) => batch.push(event),
-                Err(error) => counts.not_decoded(error),
-            }
-            if batch.len() >= BATCH {
-                next.send(std::mem::take(&mut batch));
-            }
-        });
-        if let Err(error) = waited {
-            counts.kernel_failed("next_events", &error);
-            std::thread::sleep(WAIT);
-        }
+        sense(kernel, WAIT, next, counts);
         if Instant::now() >= sums_due {
             sums_due = Instant::now() + SUMS_EVERY;
-            batch.extend(sums(kernel, counts));
+            report_files(kernel, counts);
+            next.send(peers(kernel, counts));
         }
-        next.send(batch);
         std::thread::sleep(GATHER);
     }
-    next.send(sums(kernel, counts));
+    report_files(kernel, counts);
+    sense(kernel, Duration::ZERO, next, counts);
+    next.send(peers(kernel, counts));
 }
 
-fn sums(kernel: &dyn Kernel, counts: &Counts) -> Vec<Event> {
-    let now = clock::boot_ns();
-    let files = kernel.take_file_bytes().unwrap_or_else(|error| {
-        counts.kernel_failed("take_file_bytes", &error);
-        Vec::new()
+/// Hands on what is in the ring, or comes within `wait`.
+fn sense(kernel: &dyn Kernel, wait: Duration, next: &Arrow<Event>, counts: &Counts) {
+    let mut batch = Vec::new();
+    let waited = kernel.next_events(wait, &mut |record| {
+        match decode::decode(record) {
+            Ok(event) => batch.push(event),
+            Err(error) => counts.not_decoded(error),
+        }
+        if batch.len() >= BATCH {
+            next.send(std::mem::take(&mut batch));
+        }
     });
+    if let Err(error) = waited {
+        counts.kernel_failed("next_events", &error);
+        std::thread::sleep(wait);
+    }
+    next.send(batch);
+}
+
+/// The records come with the next events.
+fn report_files(kernel: &dyn Kernel, counts: &Counts) {
+    if let Err(error) = kernel.report_files() {
+        counts.kernel_failed("report_files", &error);
+    }
+}
+
+fn peers(kernel: &dyn Kernel, counts: &Counts) -> Vec<Event> {
+    let now = clock::boot_ns();
     let peers = kernel.take_peers().unwrap_or_else(|error| {
         counts.kernel_failed("take_peers", &error);
         Vec::new()
     });
-    let files = files.into_iter().map(|sum| file_sum(now, &sum));
-    let peers = peers.into_iter().map(|sum| peer_sum(now, &sum));
-    files.chain(peers).collect()
-}
-
-fn file_sum(now: u64, sum: &FileBytes) -> Event {
-    let body = Body::FileIo {
-        id: sum.id,
-        recorded_id: sum.recorded_id,
-        read_bytes: sum.read_bytes,
-        written_bytes: sum.written_bytes,
-        closed: false,
-    };
-    plain(now, sum.agent, ProcessId { pid: sum.pid, start_ns: 0 }, "file_io", body)
+    peers.into_iter().map(|sum| peer_sum(now, &sum)).collect()
 }
 
 fn peer_sum(now: u64, sum: &PeerBytes) -> Event {

@@ -15,10 +15,10 @@ impl Raw {
         let mut raw = Self(vec![0; size]);
         raw.set(offset_of!(wire::event, kind), &u16::try_from(kind.0).unwrap().to_ne_bytes());
         raw.set(offset_of!(wire::event, call), &u16::try_from(call.0).unwrap().to_ne_bytes());
-        raw.set(offset_of!(wire::event, comm), b"sh");
-        raw.word(offset_of!(wire::event, tgid), 4242);
-        raw.word(offset_of!(wire::event, tid), 4243);
-        raw.long(offset_of!(wire::event, start_ns), 50_000_000_000);
+        raw.set(offset_of!(wire::event, caller.comm), b"sh");
+        raw.word(offset_of!(wire::event, caller.tgid), 4242);
+        raw.word(offset_of!(wire::event, caller.tid), 4243);
+        raw.long(offset_of!(wire::event, caller.start_ns), 50_000_000_000);
         raw.sized()
     }
 
@@ -77,12 +77,11 @@ pub fn open(path: &str, id: u64) -> Raw {
     raw.tail(path.as_bytes())
 }
 
-/// A close after some bytes.
-pub fn close(id: u64, read: u64, written: u64) -> Raw {
+/// Bytes through a file that was opened.
+pub fn file_io(id: u64, read: u64, written: u64) -> Raw {
     let mut raw =
-        Raw::new(size_of::<wire::file_io_event>(), wire::event_kind::EVENT_FILE_IO, wire::call::CALL_CLOSE);
-    raw.long(offset_of!(wire::file_io_event, id), id);
-    raw.long(offset_of!(wire::file_io_event, recorded_id), id);
+        Raw::new(size_of::<wire::file_io_event>(), wire::event_kind::EVENT_FILE_IO, wire::call::CALL_FILE_IO);
+    raw.long(offset_of!(wire::file_io_event, open_id), id);
     raw.long(offset_of!(wire::file_io_event, read_bytes), read);
     raw.long(offset_of!(wire::file_io_event, written_bytes), written);
     raw

@@ -97,14 +97,14 @@ async fn raw_bytes_become_records_metrics_and_a_live_stream() {
         sample::open("/srv/secret/key", 0).of(key, 1).denied_by(wire::layer::LAYER_GUARDRAIL, 1),
         sample::open("/usr/share/x", 9).of(key, 1),
         garbage,
-        sample::close(9, 100, 20).of(key, 1),
+        sample::file_io(9, 100, 20).of(key, 1),
         sample::resolved("api.example.com", address).of(key, 1),
         sample::connect(address, 443).of(key, 1),
         sample::exit(3).of(key, 1),
     ]);
     let records = world.recorded(7).await;
     let calls: Vec<&str> = records.iter().map(|record| record.call.as_str()).collect();
-    assert_eq!(calls, ["exec", "open", "open", "close", "resolve", "connect", "exit"]);
+    assert_eq!(calls, ["exec", "open", "open", "file_io", "resolve", "connect", "exit"]);
 
     let denied = &records[1];
     assert_eq!(denied.agent.0, "tester");

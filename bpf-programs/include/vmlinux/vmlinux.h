@@ -183,6 +183,9 @@ struct file {
 	void *private_data;
 };
 
+struct file___counted { struct { __s64 counter; } f_count; };
+struct file___referred { struct { struct { __s64 counter; } refcnt; } f_ref; };
+
 struct fs_struct { struct path root; struct path pwd; };
 struct nsproxy { struct mnt_namespace *mnt_ns; };
 
@@ -279,6 +282,7 @@ struct seqcount { unsigned int sequence; };
 struct seq_file;
 struct bpf_iter_meta { struct seq_file *seq; __u64 session_id; __u64 seq_num; };
 struct bpf_iter__task { struct bpf_iter_meta *meta; struct task_struct *task; };
+struct bpf_iter__bpf_map_elem { struct bpf_iter_meta *meta; void *map; void *key; void *value; };
 
 struct pt_regs {
 	unsigned long r10;

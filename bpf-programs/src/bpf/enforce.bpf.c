@@ -4,14 +4,13 @@
  *
  * Each function decides first and records afterwards; the record can be lost, the decision cannot.
  */
+#include "bytes.h"
 #include "decide.h"
 #include "log.h"
 #include "record.h"
 
 const volatile __u32 can_block = 1;
 const volatile __u32 on_security_functions = 0;
-
-__u64 last_open_id; /* agentd starts it at a number that no earlier load has used */
 
 /* Both rows of an object: as the task sees it, and where the host sees it if that is another path. */
 static __always_inline void decide_text(__u32 slot, __u32 op, __u32 also, struct path_buffer *text, __u32 half,
@@ -181,48 +180,6 @@ __noinline int record_path(struct label *label, struct path_request *request, st
 done:
 	bpf_ringbuf_submit_dynptr(&ring, 0);
 	return recorded;
-}
-
-/* The kernel gave the same struct file out again: what its last open moved was not told yet. */
-static __always_inline void tell_bytes(const struct open_file *file)
-{
-	struct label owner = { .slot = file->slot, .serial = file->serial };
-	struct decision nothing = {};
-	struct file_io_event *record;
-
-	if (!(file->read_bytes || file->written_bytes))
-		return;
-	record = reserve_record(struct file_io_event);
-	if (!record)
-		return;
-	fill_head(&record->head, sizeof(*record), EVENT_FILE_IO, CALL_CLOSE, &owner, &nothing);
-	record->id = file->id;
-	record->recorded_id = file->recorded_id;
-	record->read_bytes = file->read_bytes;
-	record->written_bytes = file->written_bytes;
-	bpf_ringbuf_submit(record, 0);
-}
-
-__noinline int follow_file(struct path_request *request, __u64 recorded_id, struct label *label)
-{
-	struct open_file file = {}, *last;
-	__u64 key;
-
-	if (!request || !label)
-		return 0;
-	key = request->file_key;
-	last = bpf_map_lookup_elem(&open_files, &key);
-	if (last)
-		tell_bytes(last);
-	file.slot = label->slot;
-	file.serial = label->serial;
-	file.id = __sync_fetch_and_add(&last_open_id, 1) + 1;
-	file.recorded_id = recorded_id ?: file.id;
-	file.last_ns = bpf_ktime_get_boot_ns();
-	file.tgid = bpf_get_current_pid_tgid() >> 32;
-	bpf_map_update_elem(&open_files, &key, &file, BPF_ANY);
-	request->file_id = file.id;
-	return 0;
 }
 
 /* An executable that is granted by hash must be the very file that agentd hashed: same inode, same ctime. */

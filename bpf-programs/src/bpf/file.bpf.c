@@ -6,6 +6,7 @@
  * through a descriptor is decided when it is opened or received. Not covered: stat, access and readlink, and
  * descriptors that a task held before it was governed.
  */
+#include "bytes.h"
 #include "decide.h"
 #include "record.h"
 
@@ -354,116 +355,15 @@ SEC("lsm/mmap_file")
 int BPF_PROG(on_shared_mmap, struct file *file)
 {
 	struct path_request request = { .call = CALL_MMAP, .op = PATH_WRITE, .also = NO_OP };
-	__u64 key = (__u64)file;
 
 	if (!file || !(mmap_protection(ctx) & PROT_WRITE) || !(mmap_flags(ctx) & MAP_SHARED) || !governed())
 		return 0;
 	if (!(file->f_mode & FMODE_WRITE))
 		return 0; /* the kernel itself refuses */
-	request.flags = bpf_map_lookup_elem(&open_files, &key) ? QUIET : 0;
+	request.flags = followed(file) ? QUIET : 0;
 	request.dentry = (__u64)file->f_path.dentry;
 	request.mount = (__u64)file->f_path.mnt;
 	return enforce_path(&request) ? -EPERM : 0;
-}
-
-/* Bytes, summed per open file: LSM has no hook that knows how many were moved. Not counted: io_uring and
- * memory mappings. */
-static __always_inline void add_bytes(struct file *file, long moved, bool written)
-{
-	__u64 key = (__u64)file;
-	struct open_file *known;
-
-	if (moved <= 0 || !governed())
-		return;
-	known = bpf_map_lookup_elem(&open_files, &key);
-	if (!known)
-		return;
-	if (written)
-		__sync_fetch_and_add(&known->written_bytes, moved);
-	else
-		__sync_fetch_and_add(&known->read_bytes, moved);
-	known->last_ns = bpf_ktime_get_boot_ns();
-}
-
-SEC("fexit/vfs_read")
-int BPF_PROG(after_read, struct file *file, char *buffer, size_t size, void *position, long moved)
-{
-	add_bytes(file, moved, false);
-	return 0;
-}
-
-SEC("fexit/vfs_write")
-int BPF_PROG(after_write, struct file *file, const char *buffer, size_t size, void *position, long moved)
-{
-	add_bytes(file, moved, true);
-	return 0;
-}
-
-SEC("?fexit/vfs_readv")
-int BPF_PROG(after_readv, struct file *file, void *vector, unsigned long count, void *position, int flags,
-	     long moved)
-{
-	add_bytes(file, moved, false);
-	return 0;
-}
-
-SEC("?fexit/vfs_writev")
-int BPF_PROG(after_writev, struct file *file, void *vector, unsigned long count, void *position, int flags,
-	     long moved)
-{
-	add_bytes(file, moved, true);
-	return 0;
-}
-
-SEC("?fexit/vfs_copy_file_range")
-int BPF_PROG(after_copy, struct file *from, long from_position, struct file *to, long to_position, size_t size,
-	     unsigned int flags, long moved)
-{
-	add_bytes(from, moved, false);
-	add_bytes(to, moved, true);
-	return 0;
-}
-
-/* sendfile and the like. */
-SEC("?fexit/do_splice_direct")
-int BPF_PROG(after_splice, struct file *from, void *from_position, struct file *to, void *to_position, size_t size,
-	     unsigned int flags, long moved)
-{
-	add_bytes(from, moved, false);
-	add_bytes(to, moved, true);
-	return 0;
-}
-
-/* The last reference goes: report the bytes. A file that an ungoverned task closes last is swept by agentd. */
-SEC("lsm/file_free_security")
-int BPF_PROG(on_file_free, struct file *file)
-{
-	struct decision nothing = {};
-	__u64 key = (__u64)file;
-	struct file_io_event *record;
-	struct open_file *known;
-	struct label owner;
-
-	if (!governed())
-		return 0;
-	known = bpf_map_lookup_elem(&open_files, &key);
-	if (!known)
-		return 0;
-	owner.slot = known->slot;
-	owner.serial = known->serial;
-	if (known->read_bytes || known->written_bytes) {
-		record = reserve_record(struct file_io_event);
-		if (record) {
-			fill_head(&record->head, sizeof(*record), EVENT_FILE_IO, CALL_CLOSE, &owner, &nothing);
-			record->id = known->id;
-			record->recorded_id = known->recorded_id;
-			record->read_bytes = known->read_bytes;
-			record->written_bytes = known->written_bytes;
-			bpf_ringbuf_submit(record, 0);
-		}
-	}
-	bpf_map_delete_elem(&open_files, &key);
-	return 0;
 }
 
 char LICENSE[] SEC("license") = "GPL";

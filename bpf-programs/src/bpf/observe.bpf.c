@@ -6,6 +6,7 @@
  * record says what would have been denied. Blocks nothing. Every task of the host pays for one look at its label
  * here, which is why the better back ends do without. Not covered: io_uring, 32-bit calls, memory mappings.
  */
+#include "bytes.h"
 #include "decide.h"
 #include "record.h"
 
@@ -92,20 +93,6 @@ static __always_inline void observe_name(int dir, unsigned long name, __u32 call
 	enforce_path(&request);
 }
 
-static __always_inline void add_bytes(int fd, long moved, bool written)
-{
-	__u64 key = (__u64)file_of(fd);
-	struct open_file *known = bpf_map_lookup_elem(&open_files, &key);
-
-	if (!known || moved <= 0)
-		return;
-	if (written)
-		__sync_fetch_and_add(&known->written_bytes, moved);
-	else
-		__sync_fetch_and_add(&known->read_bytes, moved);
-	known->last_ns = bpf_ktime_get_boot_ns();
-}
-
 /* Names in two places: each is its own record. */
 static __always_inline void observe_pair(int from_dir, unsigned long from, int to_dir, unsigned long to, __u32 call,
 					 __u32 from_op)
@@ -118,9 +105,9 @@ static __always_inline void observe_descriptor_call(long number, int fd, long re
 {
 	switch (number) {
 	case NR_READ: case NR_PREAD: case NR_READV:
-		return add_bytes(fd, result, false);
+		return add_bytes(file_of(fd), result, false);
 	case NR_WRITE: case NR_PWRITE: case NR_WRITEV:
-		return add_bytes(fd, result, true);
+		return add_bytes(file_of(fd), result, true);
 	case NR_FTRUNCATE:
 		return observe_file(fd, CALL_TRUNCATE, PATH_WRITE, 0);
 	case NR_FCHMOD:
@@ -204,11 +191,11 @@ static __always_inline void observe_pair_call(long number, struct pt_regs *regs)
 	case NR_SYMLINKAT:
 		return observe_name(second, third, CALL_SYMLINK, PATH_CREATE);
 	case NR_SENDFILE:
-		add_bytes(second, BPF_CORE_READ(regs, ax), false);
-		return add_bytes(first, BPF_CORE_READ(regs, ax), true);
+		add_bytes(file_of(second), BPF_CORE_READ(regs, ax), false);
+		return add_bytes(file_of(first), BPF_CORE_READ(regs, ax), true);
 	case NR_COPY_FILE_RANGE:
-		add_bytes(first, BPF_CORE_READ(regs, ax), false);
-		return add_bytes(third, BPF_CORE_READ(regs, ax), true);
+		add_bytes(file_of(first), BPF_CORE_READ(regs, ax), false);
+		return add_bytes(file_of(third), BPF_CORE_READ(regs, ax), true);
 	}
 }
 

@@ -120,7 +120,7 @@ impl Counts {
         let samples = own.samples()?;
         let lost = |label| samples.sum("agentguard_events_lost_total", label);
         // The sum of a closed file is an event of its own, `close`.
-        let sql = "SELECT count(*) AS recorded, coalesce(sum(call IN ('peer_io', 'file_io')), 0) AS sums FROM events";
+        let sql = "SELECT count(*) AS recorded, coalesce(sum(call = 'peer_io'), 0) AS sums FROM events";
         let rows = output(own.agentctl().args(["query", "-o", "json", sql]))?;
         let rows: serde_json::Value = serde_json::from_str(&rows).with_context(|| rows.clone())?;
         let number = |name: &str| find(&rows, name).with_context(|| format!("no {name} in {rows}"));

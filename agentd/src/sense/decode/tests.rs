@@ -9,7 +9,7 @@ fn every_kind() -> Vec<sample::Raw> {
     let address = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1];
     vec![
         sample::open("/etc/passwd", 5),
-        sample::close(5, 100, 20),
+        sample::file_io(5, 100, 20),
         sample::exec("/bin/sh", "/tmp", &["sh", "-c", "true"]),
         sample::connect(address, 443),
         sample::resolved("api.example.com", address),

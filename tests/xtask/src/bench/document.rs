@@ -177,7 +177,7 @@ fn pipeline(text: &mut String, results: &Results) -> Result<()> {
     writeln!(
         text,
         "### Pipeline\n\nThis host's own kernel, tracing back end, programs started and datagrams sent. Sums are records that agentd \
-         makes of byte counts each second.\n"
+         makes of the bytes per peer each second.\n"
     )?;
     writeln!(
         text,
