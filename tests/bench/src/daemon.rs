@@ -110,9 +110,19 @@ impl Host {
 
     /// Waits until it has nothing to do.
     pub(crate) fn settle(&self) -> Result<()> {
+        settle(self.pid()?)
+    }
+
+    /// Waits until it has nothing to do: the processor time that it used since it was started.
+    pub(crate) fn settled_cpu_time(&self) -> Result<Duration> {
+        self.settle()?;
+        process::cpu_time(self.pid()?)
+    }
+
+    fn pid(&self) -> Result<u32> {
         let words = ["show", "--property", "MainPID", "--value", "agentd"];
         let pid = output(Command::new("systemctl").args(words))?;
-        settle(pid.trim().parse().context("agentd has no main process")?)
+        pid.trim().parse().context("agentd has no main process")
     }
 }
 

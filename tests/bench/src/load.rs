@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::process;
 
 /// Files of the project.
 const SOURCES: usize = 30;
@@ -45,24 +47,32 @@ pub(crate) fn prepare(work: &Path) -> Result<()> {
     git(&["commit", "-q", "-m", "A project"])
 }
 
-/// Both loads, in the new folder `folder`, and how long each took. The folder stays: an agent may not delete a
-/// repository.
-pub(crate) fn run(folder: &Path) -> Result<Vec<(&'static str, Duration)>> {
-    fs::create_dir(folder).with_context(|| folder.display().to_string())?;
-    let start = Instant::now();
+/// A load: its name, and what it does in an empty folder beside what was prepared.
+pub(crate) type Load = (&'static str, fn(&Path) -> Result<()>);
+
+/// All of them.
+pub(crate) const LOADS: [Load; 2] =
+    [("untar_and_build", untar_and_build), ("git_clone_and_status", git_clone_and_status)];
+
+fn untar_and_build(folder: &Path) -> Result<()> {
     quietly(Command::new("tar").current_dir(folder).args(["-xf", "../project.tar"]))?;
-    quietly(Command::new("make").current_dir(folder.join("project")))?;
-    let build = start.elapsed();
-    let start = Instant::now();
-    quietly(Command::new("git").current_dir(folder).args([
-        "clone",
-        "-q",
-        "--no-hardlinks",
-        "../project",
-        "clone",
-    ]))?;
-    quietly(Command::new("git").current_dir(folder.join("clone")).args(["status", "--short"]))?;
-    Ok(vec![("untar_and_build", build), ("git_clone_and_status", start.elapsed())])
+    quietly(Command::new("make").current_dir(folder.join("project")))
+}
+
+fn git_clone_and_status(folder: &Path) -> Result<()> {
+    let clone = ["clone", "-q", "--no-hardlinks", "../project", "clone"];
+    quietly(Command::new("git").current_dir(folder).args(clone))?;
+    quietly(Command::new("git").current_dir(folder.join("clone")).args(["status", "--short"]))
+}
+
+/// Runs one in the new folder `folder`: the processor time of its processes. The folder stays: an agent may not delete
+/// a repository.
+pub(crate) fn run(load: Load, folder: &Path) -> Result<Duration> {
+    let (_, work) = load;
+    fs::create_dir(folder).with_context(|| folder.display().to_string())?;
+    let before = process::cpu_time_of_children()?;
+    work(folder)?;
+    Ok(process::cpu_time_of_children()?.saturating_sub(before))
 }
 
 fn quietly(command: &mut Command) -> Result<()> {

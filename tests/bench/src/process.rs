@@ -1,19 +1,25 @@
-//! What /proc says about a process: processor time and memory.
+//! What the kernel says about a process: processor time and memory.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use nix::unistd::{SysconfVar, sysconf};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 
-/// Processor time, user and system.
+/// Processor time of all threads, also of those that ended.
 pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name may hold anything, even a parenthesis; what follows the last one is numbers.
-    let (_, numbers) = stat.rsplit_once(") ").context("stat has no name")?;
-    let ticks: u64 = numbers.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    let per_second = sysconf(SysconfVar::CLK_TCK)?.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(100);
-    Ok(Duration::from_millis(ticks * 1000 / per_second))
+    let clock = clock_getcpuclockid(Pid::from_raw(pid.try_into()?))?;
+    Ok(clock_gettime(clock)?.into())
+}
+
+/// Processor time of this process' children, and of theirs, that ended.
+pub(crate) fn cpu_time_of_children() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let micros = (usage.user_time() + usage.system_time()).num_microseconds();
+    Ok(Duration::from_micros(micros.try_into()?))
 }
 
 /// A line of /proc/PID/status in KiB.

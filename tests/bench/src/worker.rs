@@ -4,22 +4,20 @@
 
 use std::io::BufRead as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::field::{Field, Ports};
+use crate::load::{self, Load};
 use crate::operation::{self, Operation};
-use crate::{load, say};
+use crate::say;
 
 /// Batches of one operation in one round. Each is shorter than a slice of a busy host's scheduler, so that many of
 /// them are not disturbed.
 const BATCHES: usize = 60;
-
-/// System calls of the unit: about as long as a batch.
-const UNIT_CALLS: usize = 60;
 
 /// The batch that counts is slower than one in so many.
 const QUICKEST: usize = 10;
@@ -56,7 +54,7 @@ pub(crate) struct Arguments {
     /// This process is governed: what is not granted must be denied
     #[arg(long)]
     governed: bool,
-    /// Do this many rounds and end, instead of one for each line of standard input (WHAT ROUND; WHAT is granted, denied, load or an operation)
+    /// Do this many rounds and end, instead of one for each line of standard input (WHAT ROUND; WHAT is granted, denied, an operation or a load)
     #[arg(long)]
     rounds: Option<u32>,
 }
@@ -67,10 +65,9 @@ pub(crate) struct Measured {
     pub(crate) op: String,
     pub(crate) arm: String,
     pub(crate) round: u32,
-    /// Nanoseconds of one operation, in one of the quickest batches: what disturbed is left out.
+    /// Nanoseconds of one operation, in one of the quickest batches: what disturbed is left out. Of a real load, processor
+    /// time.
     pub(crate) ns: u64,
-    /// Nanoseconds of the unit in the same moments, likewise; 1 for real loads.
-    pub(crate) unit_ns: u64,
 }
 
 /// Rounds, until told otherwise.
@@ -98,10 +95,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let round = round.parse()?;
         let done = match what {
             "nothing" => 0,
-            "load" => worker.load(round)?,
             "granted" => worker.operations(round, |operation| !operation.refused)?,
             "denied" => worker.operations(round, |operation| operation.refused)?,
-            other => worker.operations(round, |operation| operation.name == other)?,
+            other => match load::LOADS.into_iter().find(|(name, _)| *name == other) {
+                Some(load) => worker.load(load, round)?,
+                None => worker.operations(round, |operation| operation.name == other)?,
+            },
         };
         if done == 0 && what != "nothing" {
             bail!("nobody knows how to do {what}");
@@ -120,43 +119,27 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// A round of the wanted operations, with the unit before each batch; returns how many.
+    /// A round of the wanted operations; returns how many.
     fn operations(&mut self, round: u32, wanted: impl Fn(&Operation) -> bool) -> Result<usize> {
         let mut done = 0;
         for operation in self.operations.iter_mut().filter(|operation| wanted(operation)) {
             operation.time()?; // caches
-            let (mut units, mut times) = (Vec::with_capacity(BATCHES), Vec::with_capacity(BATCHES));
-            for _ in 0..BATCHES {
-                units.push(unit());
-                times.push(operation.time()?);
-            }
-            let (ns, unit_ns) = (quick(times)?, quick(units)?);
-            say(&Measured { op: operation.name.clone(), arm: self.arm.to_owned(), round, ns, unit_ns })?;
+            let times = (0..BATCHES).map(|_| operation.time()).collect::<Result<_>>()?;
+            let ns = quick(times)?;
+            say(&Measured { op: operation.name.clone(), arm: self.arm.to_owned(), round, ns })?;
             done += 1;
         }
         Ok(done)
     }
 
-    fn load(&mut self, round: u32) -> Result<usize> {
+    fn load(&mut self, load: Load, round: u32) -> Result<usize> {
         self.loads += 1;
         let folder = format!("{}-{}-{}", self.arm, std::process::id(), self.loads);
-        let times = load::run(&self.field.work().join(folder))?;
-        for (name, time) in &times {
-            let ns = u64::try_from(time.as_nanos())?;
-            // Units around many seconds would say nothing about them.
-            say(&Measured { op: (*name).to_owned(), arm: self.arm.to_owned(), round, ns, unit_ns: 1 })?;
-        }
-        Ok(times.len())
+        let time = load::run(load, &self.field.work().join(folder))?;
+        let ns = u64::try_from(time.as_nanos())?;
+        say(&Measured { op: load.0.to_owned(), arm: self.arm.to_owned(), round, ns })?;
+        Ok(1)
     }
-}
-
-/// How quick the machine is right now: the time of some system calls that no program hooks.
-fn unit() -> Duration {
-    let start = Instant::now();
-    for _ in 0..UNIT_CALLS {
-        nix::unistd::getppid();
-    }
-    start.elapsed()
 }
 
 /// Nanoseconds of one of the quickest.

@@ -115,10 +115,10 @@ fn arms(text: &mut String, results: &Results) -> Result<()> {
     }
     writeln!(
         text,
-        "### Operations and loads\n\nLinux {}, emulated. Each ratio is to no agentd: of the medians (of the quartiles). The two real loads are the median of a few runs.\n",
+        "### Operations and loads\n\nLinux {}, in thousands of instructions. Each ratio is to no agentd: of the medians (of the quartiles).\n",
         results.kernel
     )?;
-    writeln!(text, "| operation | no agentd, µs |{} 10,000 to 10 |", columns())?;
+    writeln!(text, "| operation | no agentd |{} 10,000 to 10 |", columns())?;
     writeln!(text, "|---|---|{}---|", "---|".repeat(ARMS.len()))?;
     for op in results.operations() {
         let base = results.typical_ns(op, "none").unwrap_or_default() / 1000.0;
@@ -144,11 +144,11 @@ fn programs(text: &mut String, results: &Results) -> Result<()> {
     }
     writeln!(
         text,
-        "### Kernel programs\n\nNanoseconds by `kernel.bpf_stats_enabled`, the programs that take most of each operation.\n"
+        "### Kernel programs\n\nInstructions by `kernel.bpf_stats_enabled`, the programs that take most of each operation.\n"
     )?;
     writeln!(
         text,
-        "| operation | load | program | runs per operation | ns per run | ns per operation |\n|---|---|---|---|---|---|"
+        "| operation | load | program | runs per operation | per run | per operation |\n|---|---|---|---|---|---|"
     )?;
     for during in SHOWN {
         for load in ["ungoverned", "governed"] {

@@ -1,7 +1,6 @@
 //! From measured lines to figures: ratios of two arms, and their spread.
 //!
-//! A virtual machine on a shared processor has more than one speed. So what counts of a round is not its time but its
-//! time in units: some work that no hook sees, timed in the same moments. Knows no VM and writes no tables.
+//! Knows no VM and writes no tables.
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -23,8 +22,6 @@ pub(crate) struct Measured {
     pub(crate) op: String,
     pub(crate) arm: String,
     pub(crate) ns: u64,
-    /// Of the unit, in the same moments.
-    pub(crate) unit_ns: u64,
 }
 
 /// Time in one kernel program during one operation.
@@ -118,7 +115,7 @@ impl Results {
 
     /// How much longer `op` takes in one arm than in another.
     pub(crate) fn ratio(&self, op: &str, arm: &str, to: &str) -> Option<Ratio> {
-        let (over, under) = (self.in_units(op, arm), self.in_units(op, to));
+        let (over, under) = (self.rounds(op, arm), self.rounds(op, to));
         Some(Ratio {
             typical: quantile(&over, 2)? / quantile(&under, 2)?,
             least: quantile(&over, 1)? / quantile(&under, 3)?,
@@ -128,17 +125,13 @@ impl Results {
 
     /// Nanoseconds of an operation.
     pub(crate) fn typical_ns(&self, op: &str, arm: &str) -> Option<f64> {
-        quantile(&self.rounds(op, arm, |measured| measured.ns as f64), 2)
+        quantile(&self.rounds(op, arm), 2)
     }
 
-    fn in_units(&self, op: &str, arm: &str) -> Vec<f64> {
-        self.rounds(op, arm, |measured| measured.ns as f64 / measured.unit_ns as f64)
-    }
-
-    /// A value of each round, sorted.
-    fn rounds(&self, op: &str, arm: &str, value: impl Fn(&Measured) -> f64) -> Vec<f64> {
+    /// Nanoseconds of each round, sorted.
+    fn rounds(&self, op: &str, arm: &str) -> Vec<f64> {
         let of = self.arms.iter().filter(|measured| measured.op == op && measured.arm == arm);
-        let mut rounds: Vec<f64> = of.map(value).collect();
+        let mut rounds: Vec<f64> = of.map(|measured| measured.ns as f64).collect();
         rounds.sort_by(f64::total_cmp);
         rounds
     }
@@ -176,15 +169,11 @@ mod tests {
     }
 
     #[test]
-    fn a_slower_moment_changes_no_ratio() {
+    fn a_ratio_is_of_the_medians_and_has_a_spread() {
         let mut arms = String::new();
         for round in 0..9 {
-            let slowed = if round % 2 == 0 { 3 } else { 2 };
             for (arm, ns) in [("none", 100), ("loaded", 106 + round)] {
-                let (ns, unit) = (ns * slowed, 50 * slowed);
-                arms += &format!(
-                    "{{\"op\":\"stat\",\"arm\":\"{arm}\",\"round\":{round},\"ns\":{ns},\"unit_ns\":{unit}}}\n"
-                );
+                arms += &format!("{{\"op\":\"stat\",\"arm\":\"{arm}\",\"round\":{round},\"ns\":{ns}}}\n");
             }
         }
         let ratio = results(&arms).ratio("stat", "loaded", "none").unwrap();

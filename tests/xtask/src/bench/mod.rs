@@ -28,10 +28,10 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value = "6.1", value_name = "K")]
     kernel: String,
     /// How often the arms without governance are measured; governed ones take part in every second
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 4)]
     cycles: u32,
     /// How often the real loads are run in each arm
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     loads: u32,
     /// Measure only this part, and take the others from the last run
     #[arg(long, value_enum)]
@@ -148,7 +148,8 @@ impl Bench<'_> {
             inside.push_str(&format!(" --cycles {} --loads {}", self.args.cycles, self.args.loads));
         }
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["vm", "--no-build", "--timeout", "3600", "--kernel", &self.args.kernel, "--share"]);
+        command.args(["vm", "--icount", "--no-build", "--timeout", "3600"]);
+        command.args(["--kernel", &self.args.kernel, "--share"]);
         command.arg(share).args(["--", "sh", "-c", &inside]);
         Ok(command)
     }

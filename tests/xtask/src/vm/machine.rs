@@ -39,6 +39,8 @@ pub(crate) struct Disk {
 pub(crate) struct MachineSpec {
     pub(crate) kernel: Kernel,
     pub(crate) bpf_lsm: bool,
+    /// Time is counted in instructions.
+    pub(crate) icount: bool,
     pub(crate) disks: Vec<Disk>,
     /// Console log, socket and snapshots are here.
     pub(crate) run_directory: PathBuf,
@@ -66,6 +68,9 @@ impl MachineSpec {
     /// QEMU's arguments. No KVM: it is often missing and at times hangs; TCG runs everywhere.
     fn arguments(&self) -> Vec<OsString> {
         let cpu = if self.kernel.needs_plain_cpu() { "max,-cx16" } else { "max" };
+        // With one nanosecond for each instruction, and none while all processors sleep.
+        let (threads, processors) =
+            if self.icount { ("tcg,thread=single", "1") } else { ("tcg,thread=multi", "2") };
         let mut arguments: Vec<OsString> = [
             "-nodefaults",
             "-no-user-config",
@@ -77,17 +82,20 @@ impl MachineSpec {
             "-M",
             "q35",
             "-accel",
-            "tcg,thread=multi",
+            threads,
             "-cpu",
             cpu,
             "-smp",
-            "2",
+            processors,
             "-m",
             "2048",
         ]
         .map(OsString::from)
         .to_vec();
         let mut push = |flag: &str, value: OsString| arguments.extend([flag.into(), value]);
+        if self.icount {
+            push("-icount", "shift=0,sleep=off".into());
+        }
         push("-kernel", self.kernel.image.clone().into());
         push("-initrd", self.kernel.initramfs.clone().into());
         push("-append", self.kernel_command_line().into());
@@ -216,6 +224,7 @@ mod tests {
                 modules: "/c/modules".into(),
             },
             bpf_lsm,
+            icount: false,
             disks: vec![
                 Disk { path: "/c/a,b.ext4".into(), serial: "root".into(), keep: false },
                 Disk { path: "/r/share".into(), serial: "share0".into(), keep: true },
@@ -248,6 +257,15 @@ mod tests {
         let arguments = joined(&spec("6.1.0-50-cloud-amd64", true));
         assert!(arguments.contains("file=/c/a,,b.ext4,id=root,snapshot=on"), "{arguments}");
         assert!(arguments.contains("file=/r/share,id=share0,snapshot=off"), "{arguments}");
+    }
+
+    #[test]
+    fn counted_time_has_one_processor() {
+        let timed = joined(&spec("6.1.0-50-cloud-amd64", true));
+        assert!(timed.contains("thread=multi -cpu max -smp 2") && !timed.contains("icount"), "{timed}");
+        let counted = joined(&MachineSpec { icount: true, ..spec("6.1.0-50-cloud-amd64", true) });
+        assert!(counted.contains("thread=single -cpu max -smp 1"), "{counted}");
+        assert!(counted.contains("-icount shift=0,sleep=off"), "{counted}");
     }
 
     #[test]

@@ -58,6 +58,10 @@ pub(crate) struct VmArgs {
     /// Make DIR available as /share/<its name>, and bring back what was changed in it
     #[arg(long, value_name = "DIR")]
     share: Vec<PathBuf>,
+    /// Count time in instructions, a nanosecond each: slower, with one processor, but what takes as long takes the same time
+    /// again
+    #[arg(long)]
+    icount: bool,
     /// Boot without AgentGuard
     #[arg(long)]
     bare: bool,
@@ -135,7 +139,13 @@ pub(crate) fn run(args: &VmArgs) -> Result<ExitCode> {
         if lsm { "yes" } else { "no" }
     ));
     let plan = Plan {
-        machine: MachineSpec { kernel, bpf_lsm: lsm, disks, run_directory: directory.path().to_owned() },
+        machine: MachineSpec {
+            kernel,
+            bpf_lsm: lsm,
+            icount: args.icount,
+            disks,
+            run_directory: directory.path().to_owned(),
+        },
         start: Start {
             command: if args.command.is_empty() {
                 vec!["bash".into(), "-l".into()]
