@@ -6,7 +6,7 @@ use agentd::sense::decode::decode;
 use libfuzzer_sys::fuzz_target;
 
 /// Where a record says how long it is.
-const SIZE_AT: usize = 24;
+const SIZE_AT: usize = std::mem::offset_of!(agentguard_bpf::types::event, size);
 
 fuzz_target!(|input: &[u8]| {
     if decode(input).is_err() {

@@ -20,6 +20,19 @@ fn every_kind() -> Vec<sample::Raw> {
     ]
 }
 
+/// A fuzz run that starts from records of an old layout only ever sees the first check fail. `REWRITE=1` writes them.
+#[test]
+fn seeds_of_the_fuzz_target_are_records_of_this_layout() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fuzz/seeds/decode");
+    for (number, raw) in every_kind().into_iter().enumerate() {
+        let file = format!("{folder}/{number}");
+        if std::env::var_os("REWRITE").is_some() {
+            std::fs::write(&file, &raw.0).unwrap();
+        }
+        assert!(std::fs::read(&file).unwrap() == raw.0, "{file}: run this test with REWRITE=1");
+    }
+}
+
 #[test]
 fn a_denied_open_is_read_whole() {
     let raw = sample::open("/etc/passwd", 5).of(KEY, 2).denied_by(wire::layer::LAYER_GUARDRAIL, 17);
