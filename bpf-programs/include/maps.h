@@ -191,7 +191,7 @@ struct {
 	__type(value, struct label);
 } socket_label __weak SEC(".maps");
 
-/* struct file -> bytes since they were recorded last. Written and read by bytes.h only, which knows when the kernel has
+/* struct file -> bytes since they were recorded last. Only bytes.h and bytes.bpf.c use it: they know when the kernel has
  * given the struct file to another file. A miss means that the bytes of this file are not counted: opened before its
  * task was governed, or more than MAX_OPEN_FILES are open. */
 struct {

@@ -8,7 +8,6 @@
  */
 #include "bytes.h"
 #include "decide.h"
-#include "record.h"
 
 #define PROT_WRITE 2
 #define MAP_SHARED 1

@@ -8,7 +8,6 @@
  */
 #include "bytes.h"
 #include "decide.h"
-#include "record.h"
 
 /* x86-64 system calls. */
 enum {

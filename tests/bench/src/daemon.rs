@@ -115,8 +115,9 @@ impl Host {
 
     /// Waits until it has nothing to do: the processor time that it used since it was started.
     pub(crate) fn settled_cpu_time(&self) -> Result<Duration> {
-        self.settle()?;
-        process::cpu_time(self.pid()?)
+        let pid = self.pid()?;
+        settle(pid)?;
+        process::cpu_time(pid)
     }
 
     fn pid(&self) -> Result<u32> {

@@ -119,7 +119,7 @@ impl Counts {
     fn read(own: &Own) -> Result<Self> {
         let samples = own.samples()?;
         let lost = |label| samples.sum("agentguard_events_lost_total", label);
-        // The sum of a closed file is an event of its own, `close`.
+        // Bytes per file are events of the kernel; only those per peer are made by agentd.
         let sql = "SELECT count(*) AS recorded, coalesce(sum(call = 'peer_io'), 0) AS sums FROM events";
         let rows = output(own.agentctl().args(["query", "-o", "json", sql]))?;
         let rows: serde_json::Value = serde_json::from_str(&rows).with_context(|| rows.clone())?;

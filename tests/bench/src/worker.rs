@@ -15,8 +15,7 @@ use crate::load::{self, Load};
 use crate::operation::{self, Operation};
 use crate::say;
 
-/// Batches of one operation in one round. Each is shorter than a slice of a busy host's scheduler, so that many of
-/// them are not disturbed.
+/// Batches of one operation in one round. Each is short, so that the timer and agentd disturb few of them.
 const BATCHES: usize = 60;
 
 /// The batch that counts is slower than one in so many.
