@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use agentguard_core::ids::{AgentName, IncidentId};
 use agentguard_core::record::{Object, Record};
 use agentguard_core::verdict::Verdict;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::bounded::Bounded;
 use crate::clock;
 use crate::decide::Decided;
+use crate::holds::Asked;
 
 /// Lines per agent and second. A person reads fewer, a log pipeline takes as many.
 const MAX_LINES_PER_SEC: u32 = 20;
@@ -31,6 +33,7 @@ const ID_DIGITS: u32 = 10;
 pub struct Act {
     last_id: u64,
     lines: Bounded<AgentName, Lines>,
+    holds: UnboundedSender<Asked>,
 }
 
 struct Lines {
@@ -41,21 +44,28 @@ struct Lines {
 
 impl Act {
     /// `last` is the newest incident in the store: ids stay unique although the wall clock may have been set back.
-    pub fn new(last: Option<&IncidentId>) -> Self {
+    /// Requests that wait go to `holds`.
+    pub fn new(last: Option<&IncidentId>, holds: UnboundedSender<Asked>) -> Self {
         let last_id = last.and_then(number_of).unwrap_or(0);
-        Self { last_id, lines: Bounded::new(MAX_AGENTS) }
+        Self { last_id, lines: Bounded::new(MAX_AGENTS), holds }
     }
 
     /// One batch.
     pub fn act(&mut self, mut batch: Vec<Decided>) -> Vec<Decided> {
         for decided in &mut batch {
-            if decided.record.decision.verdict == Verdict::Deny {
+            if let Some(waiting) = decided.waiting.clone() {
+                decided.record.incident = Some(self.next_id());
+                // There are never more of them than the kernel's table holds. Nobody listens only at the end.
+                let _ = self.holds.send(Asked { record: decided.record.clone(), waiting });
+            } else if decided.record.decision.verdict == Verdict::Deny {
                 decided.record.incident = Some(self.next_id());
                 self.tell(&decided.record);
             } else if !decided.record.findings.is_empty() {
                 self.tell(&decided.record);
             }
         }
+        // What an agentd before this one was told of has its record.
+        batch.retain(|decided| decided.waiting.as_ref().is_none_or(|waiting| !waiting.mark.again));
         batch
     }
 
@@ -120,7 +130,7 @@ fn log(record: &Record) {
     );
 }
 
-fn object(object: &Object) -> String {
+pub(crate) fn object(object: &Object) -> String {
     match object {
         Object::File { path, .. } | Object::FileIo { path, .. } | Object::Exec { path, .. } => path.clone(),
         Object::Address { address, port, name, .. } | Object::PeerIo { address, port, name, .. } => {
@@ -153,9 +163,13 @@ fn number_of(id: &IncidentId) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn nobody() -> UnboundedSender<Asked> {
+        tokio::sync::mpsc::unbounded_channel().0
+    }
+
     #[test]
     fn ids_are_unique_short_and_in_order() {
-        let mut act = Act::new(None);
+        let mut act = Act::new(None, nobody());
         let ids: Vec<String> = (0..10_000).map(|_| act.next_id().0).collect();
         assert!(ids.is_sorted_by(|a, b| a < b));
         assert!(ids.iter().all(|id| id.len() == 14));
@@ -164,7 +178,7 @@ mod tests {
     #[test]
     fn ids_go_on_after_the_newest_although_the_clock_was_set_back() {
         let future = id_of(1 << 49);
-        let mut act = Act::new(Some(&future));
+        let mut act = Act::new(Some(&future), nobody());
         assert_eq!(number_of(&act.next_id()), Some((1 << 49) + 1));
     }
 }

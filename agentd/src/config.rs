@@ -38,6 +38,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// How much of the past is kept.
     pub retention: Retention,
+    /// Requests that wait for people.
+    pub holds: HoldLimits,
     /// What to do when a spec asks to enforce something that the back end can not.
     pub degraded: Degraded,
     /// Enforcement back end.
@@ -67,6 +69,14 @@ pub struct Retention {
     pub max_age_days: u32,
     /// The oldest records go when the store is larger.
     pub max_bytes: u64,
+}
+
+/// Requests that wait for people.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HoldLimits {
+    /// Seconds until one that nobody answered is denied, where policy does not say.
+    pub deadline_sec: u32,
 }
 
 /// What to do when a spec asks to enforce something that the back end can not.
@@ -142,6 +152,7 @@ impl Default for Config {
             run_dir: "/run/agentguard".into(),
             metrics: Metrics::default(),
             retention: Retention::default(),
+            holds: HoldLimits::default(),
             degraded: Degraded::Refuse,
             backend: BackendChoice::Auto,
             log_level: LogLevel::Info,
@@ -152,6 +163,12 @@ impl Default for Config {
 impl Default for Metrics {
     fn default() -> Self {
         Self { listen: Listen(Some(SocketAddr::from(([127, 0, 0, 1], 9464)))) }
+    }
+}
+
+impl Default for HoldLimits {
+    fn default() -> Self {
+        Self { deadline_sec: 300 }
     }
 }
 

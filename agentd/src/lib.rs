@@ -29,6 +29,8 @@ pub mod enrich;
 pub mod export;
 #[forbid(unsafe_code)]
 pub mod health;
+#[forbid(unsafe_code)]
+pub mod holds;
 #[allow(unsafe_code)]
 pub mod kernel;
 #[forbid(unsafe_code)]

@@ -21,6 +21,7 @@ use crate::enrich::Enrich;
 use crate::export::metrics::{EventCounters, Snapshot};
 use crate::export::{Export, Followers, Tally, http};
 use crate::health::{CHECK_EVERY, Health};
+use crate::holds::{self, Holds};
 use crate::kernel::{self, Backend, Ebpf, Kernel, LoadOptions};
 use crate::pipeline::{Counts, Pipeline, Stages};
 use crate::policy::InUse;
@@ -105,10 +106,13 @@ impl Running {
             config.degraded,
         )?);
         let restored = registry.restore().await?;
+        let deadline = Duration::from_secs(config.holds.deadline_sec.into());
+        let (holds, asked, questions) = Holds::new(kernel.clone(), policy.clone(), store.clone(), deadline)?;
+        tokio::spawn(holds.clone().run(questions));
         let stages = Stages {
             enrich: Enrich::new(directory),
             decide: Decide::new(policy, counts.clone()),
-            act: Act::new(history::newest_incident(&store.reader()?)?.as_ref()),
+            act: Act::new(history::newest_incident(&store.reader()?)?.as_ref(), asked),
             record: Writer::new(&store, &config.retention, counts.clone())?,
             export: Export::new(followers.clone(), tally, counters.clone()),
         };
@@ -118,6 +122,7 @@ impl Running {
             health: Arc::new(Health::new(kernel.clone())),
             kernel,
             registry,
+            holds,
             store,
             followers,
             counts,
@@ -134,6 +139,7 @@ impl Running {
         let running = Self { config, daemon, pipeline, stop, server };
         running.watch_health();
         running.watch_agents();
+        running.watch_holds();
         running.tell_ready(restored);
         Ok(running)
     }
@@ -178,6 +184,20 @@ impl Running {
             loop {
                 ticks.tick().await;
                 registry.sweep().await;
+            }
+        });
+    }
+
+    fn watch_holds(&self) {
+        let holds = self.daemon.holds.clone();
+        tokio::spawn(async move {
+            let mut ticks = interval(holds::TICK);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let holds = holds.clone();
+                // It tells what fails itself.
+                drop(tokio::task::spawn_blocking(move || holds.tick()).await);
             }
         });
     }

@@ -154,7 +154,7 @@ pub(crate) fn record(path: &str, time_ns: u64, verdict: Verdict) -> Record {
 }
 
 pub(crate) fn decided(record: Record) -> Decided {
-    Decided { record, changes: Vec::new() }
+    Decided { record, changes: Vec::new(), waiting: None }
 }
 
 /// Asks until the answer is there, and fails with what was waited for after a deadline.

@@ -16,6 +16,7 @@
 #include "compat.h"
 
 #define EPERM 1
+#define ERESTARTNOINTR 513
 
 #define FMODE_READ 0x1
 #define FMODE_WRITE 0x2
@@ -88,10 +89,25 @@ struct class_request {
 	__u32 arg[4];
 };
 
-/* Each decides, records, and returns 1 if the operation must fail, 0 if it goes on. Call only if governed. */
+/* What becomes of an operation. */
+enum effect {
+	EFFECT_GO_ON = 0,
+	EFFECT_REFUSE = 1,
+	EFFECT_ASK_AGAIN = 2, /* the system call begins again */
+};
+
+/* Each decides, records, and returns an enum effect. Call only if governed. */
 int enforce_path(struct path_request *request);
 int enforce_address(struct address_request *request);
 int enforce_class(struct class_request *request);
+
+/* What a hook returns: constants, because newer verifiers want to see its range. */
+static __always_inline int outcome(int effect)
+{
+	if (effect == EFFECT_GO_ON)
+		return 0;
+	return effect == EFFECT_ASK_AGAIN ? -ERESTARTNOINTR : -EPERM;
+}
 
 /* Set by agentd before the load: 1 if a program that returns an error stops the operation. */
 extern const volatile __u32 can_block;

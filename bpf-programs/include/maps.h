@@ -209,6 +209,90 @@ struct {
 	__type(value, struct peer_value);
 } peer_bytes __weak SEC(".maps");
 
+/* number of a hold -> request that waits. Written by hold.bpf.c; read by agentd, which finds here after a restart who
+ * waits. Full means that the request is denied. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_HOLDS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct hold);
+} holds __weak SEC(".maps");
+
+/* number of a hold -> verdict. Written by agentd, taken away by the hook that follows it. A miss: it waits. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_HOLDS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u32);
+} hold_answers __weak SEC(".maps");
+
+/* agent and request -> answer to this and every later such request. Written by agentd. A miss: it is held. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_ANSWERS);
+	__type(key, struct answered_request);
+	__type(value, struct standing_answer);
+} standing_answers __weak SEC(".maps");
+
+struct held {
+	__u64 id;
+	__u64 request[2];
+	__u64 syscall; /* hash of the system call in which it was asked: a restart has the same */
+	__u32 verdict; /* VERDICT_HOLD while it waits */
+	__u32 used;    /* the call went on with this verdict, unless it is restarted for another request */
+	__u32 told;    /* load of the programs whose agentd has its record */
+	__u32 pad;
+};
+
+struct siphash {
+	__u64 v0, v1, v2, v3;
+};
+
+/* What is asked. */
+struct question {
+	__u64 request[2]; /* hash of agent, program, operation and object; 0 if it could not be told */
+	__u32 call;
+	__u32 is_done;    /* it was decided and done a moment ago, by another hook of the same system call */
+};
+
+struct task_holds {
+	struct held held[HOLDS_PER_TASK];
+	/* From here on for one hook: the stack is too small. */
+	struct question question;
+	struct siphash state;
+	struct hold hold;
+	struct answered_request key;
+};
+
+/* task -> what its present system call asked. Written and read by hold.bpf.c. A failed creation is REASON_NO_MEMORY. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_holds);
+} task_holds __weak SEC(".maps");
+
+struct hash_key {
+	__u64 word[2];
+};
+
+/* 0 -> key of request hashes. Written once by agentd. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hash_key);
+} hash_key __weak SEC(".maps");
+
+/* Records of requests that are held: a ring of their own, so that a flood of others cannot delay them. What does not
+ * fit is tried again when the request is asked again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, HOLD_RING_BYTES);
+} held_events __weak SEC(".maps");
+
 /* Records for agentd. A full ring is counted and never changes a verdict. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

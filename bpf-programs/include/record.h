@@ -5,18 +5,9 @@
 #ifndef AGENTGUARD_RECORD_H
 #define AGENTGUARD_RECORD_H
 
-#include "hook.h"
+#include "decision.h"
 
 #define TEXT_CHUNK 1024
-
-/* What is written about a decision. */
-struct decision {
-	__u32 answer;
-	__u32 verdict; /* of answer, or a deny for reason */
-	__u32 reason;
-	__u32 op;
-	__u32 enforced;
-};
 
 static __always_inline void fill_caller(struct caller *caller)
 {
@@ -54,7 +45,8 @@ static __always_inline void fill_event(struct event *head, __u32 size, __u32 kin
 	head->mode = agent ? agent->mode : MODE_RELEASED;
 	head->enforced = decision->enforced;
 	head->generation = agent ? agent->generation : 0;
-	head->pad = 0;
+	head->again = decision->told != 0;
+	head->hold = decision->hold;
 	count(COUNT_EVENTS);
 }
 
@@ -83,13 +75,13 @@ static __always_inline void conclude(struct decision *decision, const struct lab
 	decision->verdict = decision->answer & ANSWER_VERDICT_MASK;
 	if (decision->reason != REASON_RULE && decision->reason != REASON_DEFAULT &&
 	    decision->reason != REASON_RESOLVED_NAME && decision->reason != REASON_ELSEWHERE &&
-	    decision->reason != REASON_FOREIGN)
+	    decision->reason != REASON_FOREIGN && decision->reason != REASON_ANSWERED)
 		decision->verdict = VERDICT_DENY; /* could not tell */
 	if (decision->reason == REASON_RULE && (decision->answer & ANSWER_LAYER_MASK) == 0)
 		decision->reason = REASON_DEFAULT;
-	/* hold is decided as deny until agentd can answer it */
 	decision->enforced = decision->verdict >= VERDICT_HOLD && blocks && agent && agent->mode == MODE_ENFORCE;
-	if (decision->enforced)
+	decision->effect = decision->enforced ? EFFECT_REFUSE : EFFECT_GO_ON;
+	if (decision->enforced && decision->verdict == VERDICT_DENY)
 		count(label->slot == CANARY_SLOT ? COUNT_CANARY : COUNT_DENIED);
 }
 

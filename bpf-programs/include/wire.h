@@ -24,6 +24,10 @@ enum limits {
 	EVENT_RING_BYTES = 1 << 22, /* 4 MiB; agentd maps it twice */
 	LOG_RING_BYTES = 1 << 16,
 	NAMES_PER_ADDRESS = 4,      /* granted names that may share one address */
+	MAX_HOLDS = 4096,           /* requests that wait at once */
+	HOLDS_PER_TASK = 4,         /* requests of one system call that wait or were answered */
+	MAX_ANSWERS = 65536,        /* answers that hold for later requests too */
+	HOLD_RING_BYTES = 1 << 20,
 	COMM_LEN = 16,
 };
 
@@ -108,7 +112,10 @@ enum reason {
 	REASON_ELSEWHERE = 7,     /* denied by the object's path on the host, not by the path as seen */
 	REASON_RESOLVED_NAME = 8, /* allowed because a granted name resolved to this address */
 	REASON_FOREIGN = 9,       /* the target process is not of this agent */
-	NR_REASONS = 10,
+	REASON_ANSWERED = 10,     /* policy or a person answered when the request was held */
+	REASON_CANNOT_HOLD = 11,  /* the rule says hold, and this request cannot wait: io_uring, a kernel worker, a call that
+				   * has done a part already */
+	NR_REASONS = 12,
 };
 
 /* Set for ever in the kernel: which agent a task belongs to. */
@@ -232,6 +239,33 @@ struct open_file {
 	struct caller opener;
 };
 
+/* A request that waits. */
+struct hold {
+	__u32 slot;
+	__u32 serial;
+	__u32 tgid;
+	__u32 tid;
+	__u64 start_ns;   /* of the process, as in struct caller */
+	__u64 request[2]; /* what is asked: the hash of agent, program, operation and object */
+	__u64 since_ns;
+	__u32 call;
+	__u32 answer;     /* with the rule that says hold */
+};
+
+/* What was asked, by whom: the key of an answer that holds for later requests too. */
+struct answered_request {
+	__u32 slot;
+	__u32 serial;
+	__u64 request[2];
+};
+
+struct standing_answer {
+	__u64 expires_ns; /* boot time clock */
+	__u32 generation; /* of the agent's rules */
+	__u32 verdict;    /* VERDICT_ALLOW or VERDICT_DENY */
+	__u64 id;         /* of the hold whose answer it is */
+};
+
 enum event_kind {
 	EVENT_FILE = 1,
 	EVENT_FILE_IO = 2,
@@ -303,7 +337,8 @@ struct event {
 	__u32 mode;     /* enum mode; in observe mode and on a back end that cannot block nothing was blocked */
 	__u32 enforced; /* 1 if the back end turned a deny into an error */
 	__u32 generation;
-	__u32 pad;
+	__u32 again;    /* 1 if an agentd before this one was told of the same request already */
+	__u64 hold;     /* number of the hold that this request waits for, or was answered by; 0 if none */
 };
 
 struct file_event {
@@ -393,7 +428,9 @@ enum counter {
 	COUNT_DNS_SKIPPED = 6, /* DNS answers that were too long or malformed to follow */
 	COUNT_CANARY = 7,     /* denials of the canary agent */
 	COUNT_FOLDED = 8,     /* opens without an event of their own: the same was recorded a moment ago */
-	NR_COUNTERS = 9,
+	COUNT_HELD = 9,       /* requests that waited */
+	COUNT_TURNS = 10,     /* times that one of them was asked about again without an answer */
+	NR_COUNTERS = 11,
 };
 
 #endif

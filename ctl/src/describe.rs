@@ -175,6 +175,8 @@ pub(crate) const fn reason_words(reason: Reason) -> &'static str {
         Reason::Elsewhere => "by its path on the host",
         Reason::ResolvedName => "by its name",
         Reason::Foreign => "a process of somebody else",
+        Reason::Answered => "answered before",
+        Reason::CannotHold => "cannot be held",
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    agents, completions, enroll, events, explain, kernel, man, policy, query, release, run, selftest, spec,
-    summary,
+    agents, approvals, completions, enroll, events, explain, kernel, man, policy, query, release, run,
+    selftest, spec, summary,
 };
 use crate::exit::EXIT_CODES;
 use crate::screen::{ColorChoice, Format};
@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Query(query::Arguments),
     /// The story of one denial: who, what, which rule, where it is written, how to allow it
     Explain(explain::Arguments),
+    /// Requests that wait for a person: list them, approve or deny them
+    Approvals(approvals::Arguments),
     /// Check, test, compare and change the policy
     #[command(subcommand)]
     Policy(policy::Typed),

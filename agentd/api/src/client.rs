@@ -13,8 +13,9 @@ use tonic::{Code, Request, Status, Streaming};
 use crate::report;
 use crate::v1::agentd_client::AgentdClient;
 use crate::v1::{
-    Empty, EnrollRequest, EventsRequest, ExplainRequest, Json, PolicyExplainRequest, PolicyReplayRequest,
-    PolicyRollbackRequest, PolicyTreeRequest, QueryRequest, ReleaseRequest,
+    AnswerRequest, ApprovalsRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, Json,
+    PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
+    ReleaseRequest,
 };
 use crate::{GROUP, MAX_MESSAGE_BYTES};
 
@@ -194,6 +195,19 @@ impl Client {
     /// Puts an earlier policy into force; empty: the one before the running one.
     pub async fn policy_rollback(&mut self, version: &str) -> Result<report::PolicyChange, ClientError> {
         value(self.rpc.policy_rollback(PolicyRollbackRequest { version: version.to_owned() }).await)
+    }
+
+    /// Held requests that wait or waited for people.
+    pub async fn approvals(
+        &mut self,
+        request: ApprovalsRequest,
+    ) -> Result<Vec<report::ApprovalView>, ClientError> {
+        value(self.rpc.approvals(request).await)
+    }
+
+    /// A person's answer to a held request.
+    pub async fn answer(&mut self, request: AnswerRequest) -> Result<report::ApprovalView, ClientError> {
+        value(self.rpc.answer(request).await)
     }
 
     /// What an agent's rules say to one operation.

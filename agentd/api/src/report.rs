@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use agentguard_core::ids::{AgentKey, AgentName};
+use agentguard_core::approval::{State, Vote};
+use agentguard_core::ids::{AgentKey, AgentName, IncidentId};
 use agentguard_core::record::Record;
 use agentguard_core::rule::{Rule, Source};
 use agentguard_core::verdict::{Layer, Severity, Verdict};
@@ -68,6 +69,34 @@ pub struct StoreStatus {
     /// Set if the file was damaged at start and put aside: where it is now.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub set_aside: Option<String>,
+}
+
+/// A held request that waits or waited for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalView {
+    /// Incident of the request: what `agentctl approvals approve` takes.
+    pub id: IncidentId,
+    /// `pending`, `approved`, `denied`, `expired` or `withdrawn`.
+    pub state: State,
+    /// How bad it would be.
+    pub severity: Severity,
+    /// Why people are asked.
+    pub reason: String,
+    /// The rule of policy that asks; absent if the rule that says hold is all there is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub decided_by: Option<String>,
+    /// Wall clock.
+    pub asked_ns: u64,
+    /// Wall clock; then the request is denied.
+    pub deadline_ns: u64,
+    /// How many different people must approve.
+    pub needed: u8,
+    /// What people said.
+    pub votes: Vec<Vote>,
+    /// Over the canonical JSON of what is asked.
+    pub sha256: String,
+    /// The request.
+    pub record: Record,
 }
 
 /// Whether an agent still runs.

@@ -15,6 +15,7 @@
 )]
 
 pub mod address;
+pub mod approval;
 pub mod automaton;
 pub mod capability;
 pub mod decide;

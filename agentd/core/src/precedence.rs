@@ -61,7 +61,8 @@ pub(crate) fn path_default(defaults: &Defaults, op: PathOp) -> Answer {
         PathOp::Read | PathOp::Write | PathOp::Create | PathOp::Delete | PathOp::Attr | PathOp::Link => {
             defaults.files
         }
-        PathOp::Exec | PathOp::MapExec => defaults.exec,
+        PathOp::Exec => defaults.exec,
+        PathOp::MapExec => unless_held(defaults.exec),
         PathOp::Connect | PathOp::Bind => defaults.unix,
         // A name that nobody granted is not followed; it is the address that is then denied or not.
         PathOp::Resolve => Verdict::Deny,
@@ -72,7 +73,15 @@ pub(crate) fn path_default(defaults: &Defaults, op: PathOp) -> Answer {
 
 /// What the grant layer says about a class where none of its rules matches.
 pub(crate) fn class_default(defaults: &Defaults, op: ClassOp) -> Answer {
-    Answer::default_of(defaults.of_class(op))
+    Answer::default_of(unless_held(defaults.of_class(op)))
+}
+
+/// The default of operations that the kernel can not hold.
+const fn unless_held(default: Verdict) -> Verdict {
+    match default {
+        Verdict::Hold => Verdict::Deny,
+        other => other,
+    }
 }
 
 /// Both layers put together for one operation on a path.

@@ -98,6 +98,10 @@ pub enum Reason {
     ResolvedName,
     /// The target process is not of this agent.
     Foreign,
+    /// Policy or a person answered when the request was held.
+    Answered,
+    /// The rule says hold, and this request can not wait: io_uring, a kernel worker, a call that has done a part already.
+    CannotHold,
 }
 
 /// What the rules say to one operation on one object: both layers already combined, the stricter wins.

@@ -133,6 +133,8 @@ fn every_operation_verdict_and_reason_is_documented() {
         Reason::Elsewhere,
         Reason::ResolvedName,
         Reason::Foreign,
+        Reason::Answered,
+        Reason::CannotHold,
     ];
     let reasons = reasons.map(|reason| serde_json::to_value(reason).expect("a reason is JSON"));
     assert_named(reasons.iter().filter_map(Value::as_str).map(str::to_owned));

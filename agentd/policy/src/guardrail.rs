@@ -63,15 +63,15 @@ impl Guardrail {
         if !is_id(&written.id) {
             return Err("an id is made of a-z, 0-9 and _".to_owned());
         }
-        if written.verdict == Verdict::Hold {
-            return Err(
-                "verdict `hold` is not available in this version; write allow, audit or deny".to_owned()
-            );
-        }
         if written.reason.trim().is_empty() || written.reason.contains('\n') {
             return Err("the reason must be one line of text: it is what the user reads".to_owned());
         }
         let scopes = written.scopes()?;
+        if written.verdict == Verdict::Hold && !scopes.iter().all(can_hold) {
+            return Err("only operations on paths and addresses can be held, and of those not map_exec; \
+                        write allow, audit or deny"
+                .to_owned());
+        }
         if scopes.is_empty() || scopes.len() > MAX_OBJECTS {
             return Err(format!("speaks about {} objects; write 1 to {MAX_OBJECTS}", scopes.len()));
         }
@@ -178,6 +178,15 @@ fn list<'w>(
         (Some(one), None) => Ok(Some(vec![one])),
         (None, Some(many)) => Ok(Some(many.iter().collect())),
         (None, None) => Ok(None),
+    }
+}
+
+/// The kernel holds a system call only where it has done nothing yet.
+fn can_hold(scope: &Scope) -> bool {
+    match scope {
+        Scope::Path { ops, .. } => !ops.iter().any(|op| matches!(op, PathOp::MapExec | PathOp::Command)),
+        Scope::Address { .. } | Scope::Name { .. } => true,
+        Scope::Class { .. } | Scope::Capability { .. } => false,
     }
 }
 
@@ -289,7 +298,8 @@ mod tests {
             (json!({"capability": "cap_everything"}), "no capability"),
             (json!({"class": "kernel", "pathz": "/x"}), "unknown field `pathz`"),
             (json!({"class": "kernel", "verdict": "forbid"}), "unknown variant `forbid`"),
-            (json!({"class": "kernel", "verdict": "hold"}), "not available"),
+            (json!({"class": "kernel", "verdict": "hold"}), "can be held"),
+            (json!({"path": "/x", "ops": ["read", "map_exec"], "verdict": "hold"}), "not map_exec"),
             (json!({"class": "kernel", "severity": "LOW"}), "unknown variant `LOW`"),
             (json!({"class": "kernel", "reason": " "}), "one line of text"),
             (json!({"class": "kernel", "id": "A b"}), "an id is made of"),

@@ -112,6 +112,64 @@ pub struct RequestFacts {
     pub time_ns: u64,
 }
 
+/// `input.held`: what is known besides about a request that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HeldFacts {
+    /// Id of the rule that says hold; empty for a default.
+    pub rule: String,
+    /// The process that waits.
+    pub process: HeldProcess,
+    /// Who started it: its parent first.
+    pub lineage: Vec<Ancestor>,
+    /// The agent's newest records, newest first.
+    pub recent: Vec<Recent>,
+}
+
+/// `input.held.process`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HeldProcess {
+    /// Process id.
+    pub pid: u32,
+    /// User.
+    pub uid: u32,
+    /// Its executable.
+    pub exe: String,
+    /// SHA-256 of the executable, lower-case hex; empty if it could not be read.
+    pub sha256: String,
+    /// Its arguments.
+    pub argv: Vec<String>,
+    /// Its working directory.
+    pub cwd: String,
+    /// Names of its environment variables, without their values.
+    pub environment: Vec<String>,
+}
+
+/// One member of `input.held.lineage`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// Process id.
+    pub pid: u32,
+    /// Its executable.
+    pub exe: String,
+    /// Its arguments.
+    pub argv: Vec<String>,
+}
+
+/// One member of `input.held.recent`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Recent {
+    /// `open`, `connect`, `exec`, …
+    pub call: String,
+    /// As rules see it; empty for byte counts.
+    pub operation: String,
+    /// Path, address or name, as one text.
+    pub object: String,
+    /// `allow`, `audit`, `hold` or `deny`.
+    pub verdict: String,
+    /// Wall clock, nanoseconds since 1970.
+    pub time_ns: u64,
+}
+
 impl From<&Record> for RequestFacts {
     fn from(record: &Record) -> Self {
         let operation = match &record.object {
@@ -183,7 +241,10 @@ impl RequestFacts {
 pub(crate) mod sample {
     use std::net::Ipv4Addr;
 
-    use super::{AgentFacts, BTreeMap, HostFacts, Input, Interface, RequestFacts};
+    use super::{
+        AgentFacts, Ancestor, BTreeMap, HeldFacts, HeldProcess, HostFacts, Input, Interface, Recent,
+        RequestFacts,
+    };
 
     const ROLES: [&str; 3] = ["compliance", "analysis", "ideation"];
     const TIERS: std::ops::RangeInclusive<u8> = 1..=4;
@@ -225,6 +286,29 @@ pub(crate) mod sample {
             request(&["true", "--help", "/srv/work"], "read"),
             RequestFacts { path: Some("/usr/bin/bash".to_owned()), ..request(&script, "command") },
         ]
+    }
+
+    /// With every list of one member.
+    pub(crate) fn held() -> HeldFacts {
+        let argv = vec!["bash".to_owned()];
+        HeldFacts {
+            rule: "filesystem.sample".to_owned(),
+            process: HeldProcess {
+                pid: 2,
+                uid: 1000,
+                exe: "/usr/bin/bash".to_owned(),
+                sha256: "0".repeat(64),
+                argv: argv.clone(),
+                cwd: "/srv/work".to_owned(),
+                environment: vec!["PATH".to_owned()],
+            },
+            lineage: vec![Ancestor { pid: 1, exe: "/usr/bin/bash".to_owned(), argv }],
+            recent: vec![Recent {
+                call: "open".to_owned(),
+                operation: "read".to_owned(),
+                ..Recent::default()
+            }],
+        }
     }
 
     fn request(argv: &[&str], operation: &str) -> RequestFacts {

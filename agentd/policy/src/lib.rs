@@ -12,6 +12,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod decision;
 pub mod diff;
 mod engine;
 mod error;
@@ -28,5 +29,7 @@ pub mod testing;
 pub use error::{PolicyError, PolicyErrors};
 pub use files::{PolicyFiles, Version};
 pub use finding::Finding;
-pub use input::{AgentFacts, HostFacts, Input, Interface, RequestFacts};
+pub use input::{
+    AgentFacts, Ancestor, HeldFacts, HeldProcess, HostFacts, Input, Interface, Recent, RequestFacts,
+};
 pub use set::PolicySet;

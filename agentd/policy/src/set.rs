@@ -7,12 +7,13 @@ use agentguard_core::rule::{Rule, Source};
 use regorus::Engine;
 use serde_json::{Value, json};
 
+use crate::decision::{self, Decided};
 use crate::engine::{self, Contents, TEST_SUFFIX};
 use crate::error::{PolicyError, PolicyErrors};
 use crate::files::{PolicyFiles, Version};
 use crate::finding::{self, Finding};
 use crate::guardrail::Guardrail;
-use crate::input::{Input, RequestFacts, sample};
+use crate::input::{HeldFacts, Input, RequestFacts, sample};
 use crate::outline::Outline;
 use crate::references;
 
@@ -24,6 +25,8 @@ const LIBRARY: &str = "lib";
 const GUARDRAILS: &str = "guardrails";
 /// Rule that a pack's findings are members of.
 const DENY: &str = "deny";
+/// Rule that a pack's decisions about held requests are members of.
+const DECIDE: &str = "decide";
 
 /// A loaded policy.
 #[derive(Debug, Clone)]
@@ -123,6 +126,47 @@ impl PolicySet {
         Ok(findings)
     }
 
+    /// What the packs' `decide` rules say about one request that waits: the strictest, and of those the most severe.
+    /// `None` if they say nothing.
+    ///
+    /// # Errors
+    /// When any of them cannot be evaluated.
+    pub fn decide(
+        &self,
+        input: &Input,
+        request: &RequestFacts,
+        held: &HeldFacts,
+    ) -> Result<Option<Decided>, PolicyErrors> {
+        let mut engine = self.engine.clone();
+        let input = json!({"agent": input.agent, "host": input.host, "request": request, "held": held});
+        engine.set_input(to_input(&input));
+        let mut decided: Option<Decided> = None;
+        for (name, pack) in self.asked(DECIDE) {
+            for member in self.members(&mut engine, name, pack, DECIDE)? {
+                let written =
+                    decision::read(member).map_err(|message| self.at_head(pack, DECIDE, message))?;
+                let source = self.source(pack, &written.id, DECIDE);
+                let found = Decided {
+                    id: format!("{name}.{}", written.id),
+                    answer: written.answer,
+                    severity: written.severity,
+                    reason: written.reason,
+                    deadline_sec: written.deadline_sec,
+                    reviewers: written.reviewers,
+                    reuse_sec: written.reuse_sec,
+                    source,
+                };
+                let stricter = |other: &Decided| {
+                    (found.answer, found.severity, &other.id) > (other.answer, other.severity, &found.id)
+                };
+                if decided.as_ref().is_none_or(stricter) {
+                    decided = Some(found);
+                }
+            }
+        }
+        Ok(decided)
+    }
+
     fn pack_rules(
         &self,
         name: &str,
@@ -204,7 +248,7 @@ impl PolicySet {
             pack.outlines.iter().flat_map(|(file, outline)| outline.ids.iter().map(move |id| (file, id)));
         let literal = ids
             .filter(|(_, written)| written.value == id)
-            .min_by_key(|(_, written)| (written.rule == DENY) != (rule == DENY))
+            .min_by_key(|(_, written)| written.rule != rule)
             .map(|(file, written)| Source { file: self.files.shown(file), line: written.line });
         literal.unwrap_or_else(|| {
             let head = self.at_head(pack, rule, String::new());
@@ -217,7 +261,8 @@ impl PolicySet {
         let (Some(input), [request, ..]) = (sample::inputs().next(), sample::requests()) else {
             return Ok(());
         };
-        let input = json!({"agent": input.agent, "host": input.host, "request": request});
+        let held = sample::held();
+        let input = json!({"agent": input.agent, "host": input.host, "request": request, "held": held});
         let input = free_variables(input);
         let mut errors = Vec::new();
         for (file, outline) in self.packs.values().flat_map(|pack| &pack.outlines) {
@@ -247,7 +292,9 @@ impl PolicySet {
         let mut errors: Vec<PolicyError> = Vec::new();
         for input in sample::inputs() {
             let findings = requests.iter().map(|request| self.findings(&input, request).map(drop));
-            let results = findings.chain([self.guardrails(&input).map(drop)]);
+            let decisions =
+                requests.iter().map(|request| self.decide(&input, request, &sample::held()).map(drop));
+            let results = findings.chain(decisions).chain([self.guardrails(&input).map(drop)]);
             for error in results.filter_map(Result::err).flat_map(|errors| errors.0) {
                 if !errors.contains(&error) {
                     errors.push(error);

@@ -3,6 +3,7 @@
 //! Knows no BPF, and no SQL but what users send.
 
 mod access;
+mod approvals;
 mod connections;
 mod events;
 mod explain;
@@ -21,8 +22,9 @@ use agentguard_api::report::Released;
 use agentguard_api::v1::agentd_server::Agentd;
 use agentguard_api::v1::enroll_request::Target;
 use agentguard_api::v1::{
-    Empty, EnrollRequest, EventsRequest, ExplainRequest, Json, PolicyExplainRequest, PolicyReplayRequest,
-    PolicyRollbackRequest, PolicyTreeRequest, QueryRequest, ReleaseRequest,
+    AnswerRequest, ApprovalsRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, Json,
+    PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
+    ReleaseRequest,
 };
 use agentguard_core::ids::AgentName;
 use agentguard_core::spec::Mode;
@@ -34,6 +36,7 @@ use crate::agents::compile::CompileError;
 use crate::agents::registry::{Enrolment, Registry, RegistryError, Wanted};
 use crate::export::Followers;
 use crate::health::Health;
+use crate::holds::Holds;
 use crate::kernel::Kernel;
 use crate::pipeline::Counts;
 use crate::policy::PolicyFailure;
@@ -67,6 +70,8 @@ pub struct Daemon {
     pub counts: Arc<Counts>,
     /// The canary.
     pub health: Arc<Health>,
+    /// Requests that wait.
+    pub holds: Holds,
     /// Where the policy is read from.
     pub policy_dir: Arc<dyn Fn() -> PathBuf + Send + Sync>,
     /// When agentd started.
@@ -171,6 +176,19 @@ impl Agentd for Control {
         self.caller(&request).await?;
         let id = request.into_inner().id;
         json(&self.read(move |daemon| explain::explain(daemon, &id)).await?)
+    }
+
+    async fn approvals(&self, request: Request<ApprovalsRequest>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        let asked = request.into_inner();
+        json(&self.read(move |daemon| approvals::list(daemon, &asked)).await?)
+    }
+
+    async fn answer(&self, request: Request<AnswerRequest>) -> Result<Response<Json>, Status> {
+        let caller = self.caller(&request).await?;
+        caller.must_be_root("answer a held request")?;
+        let asked = request.into_inner();
+        json(&self.read(move |daemon| approvals::answer(daemon, caller, asked)).await?)
     }
 
     async fn policy_reload(&self, request: Request<Empty>) -> Result<Response<Json>, Status> {

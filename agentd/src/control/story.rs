@@ -48,13 +48,14 @@ pub(super) fn request_of(record: &Record) -> Option<Request> {
 /// What rules say to a recorded request. Requests that failed before any rule was asked have no answer in rules.
 pub(super) fn decide_again<'r>(evaluator: &'r Evaluator, record: &Record) -> Option<Explanation<'r>> {
     match record.decision.reason {
-        Reason::Rule | Reason::Default | Reason::Elsewhere | Reason::ResolvedName => {}
+        Reason::Rule | Reason::Default | Reason::Elsewhere | Reason::ResolvedName | Reason::Answered => {}
         Reason::Unresolved
         | Reason::TooLong
         | Reason::NoMemory
         | Reason::NoRules
         | Reason::Identity
-        | Reason::Foreign => return None,
+        | Reason::Foreign
+        | Reason::CannotHold => return None,
     }
     let seen = evaluator.explain(&request_of(record)?);
     match (record.operation, &record.object) {
@@ -162,7 +163,11 @@ pub(super) fn remedy_of_reason(reason: Reason) -> Remedy {
         Reason::Foreign => impossible(
             "the target process is not of this agent; `process.allow` in the spec lifts that for the whole class".to_owned(),
         ),
-        Reason::Rule | Reason::Default | Reason::Elsewhere | Reason::ResolvedName => impossible(
+        Reason::CannotHold => impossible(
+            "the rule says hold, and this call can not wait (io_uring, a mapping, a part of it is done); do it with a plain call"
+                .to_owned(),
+        ),
+        Reason::Rule | Reason::Default | Reason::Elsewhere | Reason::ResolvedName | Reason::Answered => impossible(
             "the rules that decided are not kept any more; ask about the present ones: agentctl policy explain".to_owned(),
         ),
     }

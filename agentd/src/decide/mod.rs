@@ -17,7 +17,7 @@ use crate::agents::directory::InForce;
 use crate::enrich::{Known, ProcessChange};
 use crate::pipeline::Counts;
 use crate::policy::InUse;
-use crate::sense::event::Ruling;
+use crate::sense::event::{HoldMark, Ruling};
 use findings::Findings;
 
 /// A record and what it says about processes.
@@ -27,6 +27,19 @@ pub struct Decided {
     pub record: Record,
     /// For the table of processes.
     pub changes: Vec<ProcessChange>,
+    /// The request waits in the kernel.
+    pub waiting: Option<Waiting>,
+}
+
+/// A request that waits in the kernel for an answer.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// The kernel's number of it.
+    pub mark: HoldMark,
+    /// The rules that say hold, if they are still known.
+    pub rules: Option<Arc<InForce>>,
+    /// Their generation.
+    pub generation: u32,
 }
 
 /// The stage.
@@ -62,10 +75,12 @@ impl Decide {
             decision,
             findings: Vec::new(),
         };
-        if let Some(rules) = known.rules {
-            record.findings = self.findings.of(&record, &rules);
+        if let Some(rules) = &known.rules {
+            record.findings = self.findings.of(&record, rules);
         }
-        Decided { record, changes: known.changes }
+        let waiting =
+            known.hold.map(|mark| Waiting { mark, rules: known.rules, generation: known.generation });
+        Decided { record, changes: known.changes, waiting }
     }
 }
 
@@ -126,6 +141,8 @@ fn reason_message(reason: Reason) -> &'static str {
         Reason::Elsewhere => "the object's path on the host is denied",
         Reason::ResolvedName => "a granted name resolved to this address",
         Reason::Foreign => "the target process is not of this agent",
+        Reason::Answered => "policy or a person answered a request that was the same",
+        Reason::CannotHold => "the rule says hold, and this call can not wait",
     }
 }
 

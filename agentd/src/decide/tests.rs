@@ -34,6 +34,8 @@ fn every_reason_has_words() {
         Reason::Elsewhere,
         Reason::ResolvedName,
         Reason::Foreign,
+        Reason::Answered,
+        Reason::CannotHold,
     ] {
         assert!(!decision(&ruling(reason, Layer::Default, 0), None).message.is_empty(), "{reason:?}");
     }

@@ -19,7 +19,7 @@ use agentguard_core::record::{Object, Process};
 use crate::agents::directory::{Directory, InForce};
 use crate::bounded::Bounded;
 use crate::clock::BootToWall;
-use crate::sense::event::{Body, Event, Exec, Ruling};
+use crate::sense::event::{Body, Event, Exec, HoldMark, Ruling};
 use open_files::OpenFiles;
 use processes::Processes;
 pub use processes::{ProcessChange, Started};
@@ -51,6 +51,10 @@ pub struct Known {
     pub ruling: Ruling,
     /// What this says about processes.
     pub changes: Vec<ProcessChange>,
+    /// The generation of the rules.
+    pub generation: u32,
+    /// The request waits in the kernel.
+    pub hold: Option<HoldMark>,
 }
 
 /// The stage.
@@ -104,6 +108,8 @@ impl Enrich {
             object,
             ruling: event.ruling,
             changes,
+            generation: event.generation,
+            hold: event.hold,
         }
     }
 

@@ -23,7 +23,10 @@ use super::load::{self, Loaded, Pins};
 use super::maps::{Maps, entries, failed, remove, update};
 use super::rulesets::{Rulesets, encode_answers};
 use super::wire::{bytes_of, value_of};
-use super::{Backend, Counters, Kernel, KernelError, PeerBytes, PinnedFile, ProgramStats, mounts, tasks};
+use super::{
+    Backend, Counters, Held, HeldRequest, Kernel, KernelError, PeerBytes, PinnedFile, ProgramStats,
+    StandingAnswer, holds, mounts, tasks,
+};
 
 /// Slot 0 is agentd's own probe, in a table of its own right: it is never an agent.
 const CANARY: AgentKey = AgentKey { slot: 0, serial: 1 };
@@ -52,6 +55,7 @@ pub struct Ebpf {
     rulesets: Mutex<Rulesets>,
     canary: Canary,
     ring: Mutex<Ring>,
+    held_ring: Mutex<Ring>,
 }
 
 impl Ebpf {
@@ -92,12 +96,14 @@ impl Ebpf {
         let Loaded { maps, labeller, file_reporter, cgroup_programs, program_ids, missing } =
             load::load(backend, &pins, kernel)?;
         let maps = Arc::new(maps);
+        holds::make_key(&maps)?;
         let loaded = Self {
             backend,
             missing,
             rulesets: Mutex::new(Rulesets::adopt(Arena::of(&maps.rules)?, &maps)?),
             canary: Canary::prepare(&cgroups::mount_point()?, &options.run_dir)?,
             ring: Mutex::new(Ring::open(&maps.events)?),
+            held_ring: Mutex::new(Ring::open(&maps.held_events)?),
             labeller: Mutex::new(labeller),
             file_reporter,
             maps,
@@ -300,6 +306,8 @@ impl Kernel for Ebpf {
             helper: read(types::counter::COUNT_HELPER)?,
             dns_skipped: read(types::counter::COUNT_DNS_SKIPPED)?,
             folded: read(types::counter::COUNT_FOLDED)?,
+            held: read(types::counter::COUNT_HELD)?,
+            turns: read(types::counter::COUNT_TURNS)?,
         })
     }
 
@@ -320,6 +328,36 @@ impl Kernel for Ebpf {
     }
 
     fn next_events(&self, timeout: Duration, sink: &mut dyn FnMut(&[u8])) -> Result<(), KernelError> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner).take(timeout, sink)
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held_ring.lock().unwrap_or_else(PoisonError::into_inner);
+        Ring::wait(&[&ring, &held], timeout)?;
+        // What happened before a request was held is known first.
+        ring.take(sink)?;
+        held.take(sink)
+    }
+
+    fn rest(&self, timeout: Duration) -> Result<(), KernelError> {
+        Ring::wait(&[&self.held_ring.lock().unwrap_or_else(PoisonError::into_inner)], timeout)
+    }
+
+    fn held(&self) -> Result<Vec<Held>, KernelError> {
+        holds::sweep(&self.maps)?;
+        holds::all(&self.maps)
+    }
+
+    fn held_request(&self, id: u64) -> Result<Option<Held>, KernelError> {
+        holds::get(&self.maps, id)
+    }
+
+    fn answer(&self, id: u64, allow: bool) -> Result<bool, KernelError> {
+        holds::answer(&self.maps, id, allow)
+    }
+
+    fn stand(&self, request: &HeldRequest, answer: StandingAnswer) -> Result<(), KernelError> {
+        holds::stand(&self.maps, request, answer)
+    }
+
+    fn revoke(&self, request: &HeldRequest) -> Result<(), KernelError> {
+        holds::revoke(&self.maps, request)
     }
 }

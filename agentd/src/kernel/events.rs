@@ -31,7 +31,7 @@ pub(super) struct Ring {
 unsafe impl Send for Ring {}
 
 impl Ring {
-    /// Opens the ring of the `events` map.
+    /// Opens the ring of a map.
     pub(super) fn open(map: &MapHandle) -> Result<Self, KernelError> {
         let taken = Arc::new(Mutex::new(Taken::default()));
         let into = Arc::clone(&taken);
@@ -49,22 +49,27 @@ impl Ring {
         Ok(Self { ring, taken })
     }
 
-    /// Waits for records, at most `timeout`, and hands them on.
-    pub(super) fn take(&self, timeout: Duration, sink: &mut dyn FnMut(&[u8])) -> Result<(), KernelError> {
-        // SAFETY: the ring owns this descriptor and outlives the borrow.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.ring.epoll_fd()) };
-        let mut waiting = [PollFd::new(fd, PollFlags::POLLIN)];
+    /// Waits until one of the rings has records, at most `timeout`.
+    pub(super) fn wait(rings: &[&Self], timeout: Duration) -> Result<(), KernelError> {
+        let mut waiting: Vec<_> = rings
+            .iter()
+            .map(|ring| {
+                // SAFETY: the ring owns this descriptor and outlives the borrow.
+                let fd = unsafe { BorrowedFd::borrow_raw(ring.ring.epoll_fd()) };
+                PollFd::new(fd, PollFlags::POLLIN)
+            })
+            .collect();
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
         match nix::poll::poll(&mut waiting, timeout) {
-            Ok(0) | Err(nix::errno::Errno::EINTR) => return Ok(()),
-            Ok(_) => {}
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
             Err(error) => {
-                return Err(KernelError::System {
-                    what: "waiting for events".to_owned(),
-                    source: error.into(),
-                });
+                Err(KernelError::System { what: "waiting for events".to_owned(), source: error.into() })
             }
         }
+    }
+
+    /// Hands on what is there.
+    pub(super) fn take(&self, sink: &mut dyn FnMut(&[u8])) -> Result<(), KernelError> {
         loop {
             let count = self.ring.consume_raw_n(BATCH);
             if count < 0 {

@@ -10,7 +10,10 @@ use agentguard_core::ids::AgentKey;
 use agentguard_core::spec::Mode;
 use agentguard_core::tables::Tables;
 
-use super::{Backend, Counters, Kernel, KernelError, PeerBytes, PinnedFile, ProgramStats};
+use super::{
+    Backend, Counters, Held, HeldRequest, Kernel, KernelError, PeerBytes, PinnedFile, ProgramStats,
+    StandingAnswer,
+};
 
 /// What a test sees and sets.
 #[derive(Default)]
@@ -27,6 +30,12 @@ pub struct State {
     pub fail: HashMap<&'static str, u32>,
     /// Sums that wait.
     pub peers: Vec<PeerBytes>,
+    /// Requests that wait.
+    pub held: Vec<Held>,
+    /// Answers to those that waited.
+    pub answers: HashMap<u64, bool>,
+    /// Standing answers.
+    pub standing: HashMap<HeldRequest, StandingAnswer>,
     /// What the canary answers.
     pub canary_goes_through: bool,
     /// Only observes.
@@ -136,6 +145,39 @@ impl Kernel for Fake {
 
     fn canary(&self) -> Result<bool, KernelError> {
         Ok(!self.attempt("canary")?.canary_goes_through)
+    }
+
+    fn rest(&self, timeout: Duration) -> Result<(), KernelError> {
+        std::thread::sleep(timeout);
+        Ok(())
+    }
+
+    fn held(&self) -> Result<Vec<Held>, KernelError> {
+        Ok(self.attempt("held")?.held.clone())
+    }
+
+    fn held_request(&self, id: u64) -> Result<Option<Held>, KernelError> {
+        Ok(self.attempt("held_request")?.held.iter().find(|held| held.id == id).cloned())
+    }
+
+    fn answer(&self, id: u64, allow: bool) -> Result<bool, KernelError> {
+        let mut state = self.attempt("answer")?;
+        let waits = state.held.iter().any(|held| held.id == id);
+        state.held.retain(|held| held.id != id);
+        if waits {
+            state.answers.insert(id, allow);
+        }
+        Ok(waits)
+    }
+
+    fn stand(&self, request: &HeldRequest, answer: StandingAnswer) -> Result<(), KernelError> {
+        self.attempt("stand")?.standing.insert(*request, answer);
+        Ok(())
+    }
+
+    fn revoke(&self, request: &HeldRequest) -> Result<(), KernelError> {
+        self.attempt("revoke")?.standing.remove(request);
+        Ok(())
     }
 
     fn next_events(&self, timeout: Duration, sink: &mut dyn FnMut(&[u8])) -> Result<(), KernelError> {

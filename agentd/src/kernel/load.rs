@@ -164,8 +164,13 @@ fn configure(open: &mut OpenAgentguardSkel<'_>, backend: Backend) -> Result<(), 
     let constants = open.maps.rodata_data.as_mut().ok_or_else(absent)?;
     constants.can_block = u32::from(backend != Backend::Tracing);
     constants.on_security_functions = u32::from(backend == Backend::FmodRet);
-    let start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    open.maps.bss_data.as_mut().ok_or_else(absent)?.last_open_id = start.as_nanos() as u64;
+    // Numbers that no earlier load has used.
+    let start =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+    constants.load_number = ((start >> 20) as u32).max(1);
+    let data = open.maps.bss_data.as_mut().ok_or_else(absent)?;
+    data.last_open_id = start;
+    data.last_hold_id = start;
     Ok(())
 }
 

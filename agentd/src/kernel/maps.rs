@@ -21,6 +21,11 @@ pub(super) struct Maps {
     pub(super) enroll_label: MapHandle,
     pub(super) open_files: MapHandle,
     pub(super) peer_bytes: MapHandle,
+    pub(super) holds: MapHandle,
+    pub(super) hold_answers: MapHandle,
+    pub(super) standing_answers: MapHandle,
+    pub(super) hash_key: MapHandle,
+    pub(super) held_events: MapHandle,
     pub(super) events: MapHandle,
     pub(super) counters: MapHandle,
 }
@@ -40,6 +45,11 @@ impl Maps {
             enroll_label: handle(&maps.enroll_label)?,
             open_files: handle(&maps.open_files)?,
             peer_bytes: handle(&maps.peer_bytes)?,
+            holds: handle(&maps.holds)?,
+            hold_answers: handle(&maps.hold_answers)?,
+            standing_answers: handle(&maps.standing_answers)?,
+            hash_key: handle(&maps.hash_key)?,
+            held_events: handle(&maps.held_events)?,
             events: handle(&maps.events)?,
             counters: handle(&maps.counters)?,
         })

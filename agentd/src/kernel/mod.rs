@@ -22,6 +22,7 @@ mod encode;
 mod events;
 #[cfg(test)]
 pub mod fake;
+mod holds;
 mod hooks;
 mod iterate;
 mod load;
@@ -33,6 +34,7 @@ mod wire;
 
 pub use ebpf::{Ebpf, LoadOptions};
 pub use load::unload;
+pub use tasks::descriptor_of;
 
 /// How decisions are put into effect, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -107,22 +109,67 @@ pub struct Counters {
     pub dns_skipped: u64,
     /// Opens without a record of their own: the same process had opened the same file in the same way a moment before.
     pub folded: u64,
+    /// Requests that waited.
+    pub held: u64,
+    /// Times that one of them was asked about again without an answer.
+    pub turns: u64,
 }
 
 impl Counters {
     /// Each with its name, as metrics and `status` show it.
-    pub fn named(&self) -> [(&'static str, u64); 8] {
+    pub fn named(&self) -> [(&'static str, u64); 10] {
         [
             ("emitted", self.emitted),
             ("lost", self.lost),
             ("denied", self.denied),
             ("folded", self.folded),
+            ("held", self.held),
+            ("turns", self.turns),
             ("unresolved", self.unresolved),
             ("no_memory", self.no_memory),
             ("helper", self.helper),
             ("dns_skipped", self.dns_skipped),
         ]
     }
+}
+
+/// What is asked, by which agent: equal for the same operation of the same program on the same object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HeldRequest {
+    /// The agent.
+    pub agent: AgentKey,
+    /// The kernel's hash of program, operation and object.
+    pub hash: [u64; 2],
+}
+
+/// A request that waits in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its number, never used twice.
+    pub id: u64,
+    /// What is asked.
+    pub request: HeldRequest,
+    /// Process that waits.
+    pub pid: u32,
+    /// Its thread that waits.
+    pub tid: u32,
+    /// Start of the process, nanoseconds after boot.
+    pub start_ns: u64,
+    /// Since when, nanoseconds after boot.
+    pub since_ns: u64,
+}
+
+/// An answer to every later request that is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StandingAnswer {
+    /// Whether they go on.
+    pub allow: bool,
+    /// Until when, nanoseconds after boot.
+    pub expires_ns: u64,
+    /// Of the agent's rules: others end it.
+    pub generation: u32,
+    /// The hold that was answered.
+    pub hold: u64,
 }
 
 /// What one kernel program did.
@@ -218,4 +265,22 @@ pub trait Kernel: Send + Sync {
 
     /// Waits for events, at most `timeout`, and hands each raw record to `sink`. Called by one thread only.
     fn next_events(&self, timeout: Duration, sink: &mut dyn FnMut(&[u8])) -> Result<(), KernelError>;
+
+    /// Waits until a request is held, at most `timeout`. Called by the same thread.
+    fn rest(&self, timeout: Duration) -> Result<(), KernelError>;
+
+    /// Requests that wait.
+    fn held(&self) -> Result<Vec<Held>, KernelError>;
+
+    /// One of them, if it still waits.
+    fn held_request(&self, id: u64) -> Result<Option<Held>, KernelError>;
+
+    /// Answers a request that waits. False if it does not wait any more.
+    fn answer(&self, id: u64, allow: bool) -> Result<bool, KernelError>;
+
+    /// Answers every later request that is the same.
+    fn stand(&self, request: &HeldRequest, answer: StandingAnswer) -> Result<(), KernelError>;
+
+    /// Takes a standing answer back.
+    fn revoke(&self, request: &HeldRequest) -> Result<(), KernelError>;
 }

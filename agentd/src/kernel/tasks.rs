@@ -69,6 +69,19 @@ pub(super) fn label_of(maps: &Maps, pid: u32) -> Result<Option<types::label>, Ke
     Ok(found.as_deref().and_then(value_of))
 }
 
+/// A descriptor of another process: the same open file, with the same position.
+pub fn descriptor_of(pid: u32, number: i32) -> Result<OwnedFd, KernelError> {
+    let process = open_process(pid)?;
+    // SAFETY: a plain system call without pointers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) };
+    if fd < 0 {
+        let what = format!("taking descriptor {number} of process {pid}");
+        return Err(KernelError::System { what, source: std::io::Error::last_os_error() });
+    }
+    // SAFETY: the kernel just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
 fn open_process(pid: u32) -> Result<OwnedFd, KernelError> {
     // SAFETY: a plain system call without pointers.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };

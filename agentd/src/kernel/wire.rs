@@ -30,6 +30,14 @@ unsafe impl Wire for types::peer_key {}
 // SAFETY: as above.
 unsafe impl Wire for types::peer_value {}
 // SAFETY: as above.
+unsafe impl Wire for types::hold {}
+// SAFETY: as above.
+unsafe impl Wire for types::answered_request {}
+// SAFETY: as above.
+unsafe impl Wire for types::standing_answer {}
+// SAFETY: as above.
+unsafe impl Wire for types::hash_key {}
+// SAFETY: as above.
 unsafe impl Wire for types::host_mount {}
 // SAFETY: as above.
 unsafe impl Wire for types::labelled_task {}

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use agentguard_api::report::Ancestor;
-use agentguard_core::ids::IncidentId;
+use agentguard_core::ids::{AgentName, IncidentId};
 use agentguard_core::record::{Process, Record};
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
@@ -35,6 +35,18 @@ pub fn newest(connection: &Connection, filter: &Filter, limit: usize) -> Result<
         if filter.matches(&record) {
             found.push_front(signed(record.seq));
         }
+    }
+    Ok(found)
+}
+
+/// The newest records of an agent, newest first.
+pub fn of_agent(connection: &Connection, agent: &AgentName, limit: u32) -> Result<Vec<Record>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE e.agent = ?1 ORDER BY e.seq DESC LIMIT ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![agent.0, limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(row::read(row)?);
     }
     Ok(found)
 }

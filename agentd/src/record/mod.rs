@@ -4,6 +4,7 @@
 //! readers only ever get a read-only connection. Knows no kernel and no socket.
 
 pub mod agents;
+pub mod approvals;
 pub mod filter;
 pub mod history;
 pub mod query;
@@ -27,8 +28,11 @@ const FILE: &str = "records.db";
 /// Tables as they are when a store is new.
 const SCHEMA: &str = include_str!("schema.sql");
 
-/// Version of [`SCHEMA`], in the file's header.
-const SCHEMA_VERSION: i32 = 1;
+/// Came with version 2.
+const APPROVALS: &str = include_str!("approvals.sql");
+
+/// Version of the tables, in the file's header.
+const SCHEMA_VERSION: i32 = 2;
 
 /// The two writers wait for each other at most this long; a batch takes some milliseconds.
 const BUSY: Duration = Duration::from_secs(5);
@@ -150,6 +154,9 @@ impl Store {
         let found: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         match found {
             0 => self.begin(&connection)?,
+            1 => connection.execute_batch(&format!(
+                "BEGIN; {APPROVALS}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
+            ))?,
             SCHEMA_VERSION => {
                 let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
                 if verdict != "ok" {
@@ -169,8 +176,9 @@ impl Store {
         // Must come before the first table.
         connection.pragma_update(None, "auto_vacuum", "incremental")?;
         connection.execute_batch("VACUUM")?;
-        connection
-            .execute_batch(&format!("BEGIN; {SCHEMA}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"))?;
+        connection.execute_batch(&format!(
+            "BEGIN; {SCHEMA}; {APPROVALS}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
+        ))?;
         // Labels of an earlier store may still be in the kernel: begin above any serial it can have given.
         connection
             .execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('agents', ?1)", [first_serial()])?;

@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::{Store, StoreError};
 
 /// Tables that may be read. `sqlite_schema` goes by its old name.
-const TABLES: [&str; 6] = ["events", "decisions", "processes", "agents", "rules", "sqlite_master"];
+const TABLES: [&str; 7] =
+    ["events", "decisions", "processes", "agents", "rules", "approvals", "sqlite_master"];
 
 /// Rows unless the user says otherwise, and at most.
 pub const DEFAULT_ROWS: u32 = 1_000;
@@ -173,8 +174,9 @@ fn json(value: ValueRef<'_>) -> Value {
 }
 
 fn explain(error: rusqlite::Error, limits: Limits) -> QueryError {
-    let only_select =
-        || "only SELECT over events, decisions, processes, agents and rules is possible".to_owned();
+    let only_select = || {
+        "only SELECT over events, decisions, processes, agents, rules and approvals is possible".to_owned()
+    };
     match error.sqlite_error_code() {
         Some(ErrorCode::OperationInterrupted) => return QueryError::Timeout(limits.time),
         Some(ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly) => {

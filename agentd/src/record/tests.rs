@@ -158,7 +158,7 @@ fn lineage_follows_parents_by_pid_and_start() {
         started(4242, 50_000_000_000, shell, "/usr/bin/sh"),
     ];
     let child = record("/a", 1, Verdict::Deny);
-    writer(&store).write(vec![Decided { record: child.clone(), changes }]);
+    writer(&store).write(vec![Decided { record: child.clone(), changes, waiting: None }]);
     let lineage = history::lineage(&store.reader().unwrap(), &child.process, child.time_ns).unwrap();
     let exes: Vec<_> = lineage.iter().map(|ancestor| ancestor.exe.as_deref().unwrap()).collect();
     assert_eq!(exes, ["/usr/bin/sh", "/usr/bin/bash"]);
@@ -181,7 +181,7 @@ fn lineage_tells_the_program_of_that_time() {
             argv: Vec::new(),
             cwd: None,
         };
-        Decided { record, changes: vec![ProcessChange::Started(started)] }
+        Decided { record, changes: vec![ProcessChange::Started(started)], waiting: None }
     };
     writer(&store).write(vec![ran("/usr/bin/bash", 1_000), ran("/usr/bin/sleep", 2_000)]);
     let process = record("/a", 1, Verdict::Allow).process;

@@ -84,7 +84,7 @@ impl Writer {
         let mut records = Vec::with_capacity(batch.len());
         let mut changes = Vec::new();
         let mut seq = self.next_seq;
-        for Decided { mut record, changes: seen } in batch {
+        for Decided { mut record, changes: seen, waiting: _ } in batch {
             record.seq = seq;
             seq = seq.saturating_add(1);
             changes.extend(seen.into_iter().map(|change| (record.agent.0.clone(), record.time_ns, change)));

@@ -12,7 +12,7 @@ use agentguard_core::operation::{AddressOp, ClassOp, Operation, PathOp};
 use agentguard_core::verdict::{Answer, Layer, Reason, Verdict};
 
 use super::bytes::{Bytes, read};
-use super::event::{Body, Event, Exec, File, ProcessId, Ruling};
+use super::event::{Body, Event, Exec, File, HoldMark, ProcessId, Ruling};
 
 /// Why a record was not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -73,7 +73,15 @@ pub fn decode(record: &[u8]) -> Result<Event, DecodeError> {
             enforced: read!(bytes, event.enforced)? != 0,
         },
         body,
+        hold: hold(bytes)?,
     })
+}
+
+/// A request that goes on or fails by the answer to a hold has a number, too, but does not wait.
+fn hold(bytes: Bytes<'_>) -> Result<Option<HoldMark>, DecodeError> {
+    let (id, again) = (read!(bytes, event.hold)?, read!(bytes, event.again)? != 0);
+    let waits = id != 0 && verdict(read!(bytes, event.verdict)?)? == Verdict::Hold;
+    Ok(waits.then_some(HoldMark { id, again }))
 }
 
 /// The ring may pad a record; `size` says where it ends.
@@ -245,6 +253,8 @@ fn reason(number: u32) -> Result<Reason, DecodeError> {
         wire::reason::REASON_ELSEWHERE => Ok(Reason::Elsewhere),
         wire::reason::REASON_RESOLVED_NAME => Ok(Reason::ResolvedName),
         wire::reason::REASON_FOREIGN => Ok(Reason::Foreign),
+        wire::reason::REASON_ANSWERED => Ok(Reason::Answered),
+        wire::reason::REASON_CANNOT_HOLD => Ok(Reason::CannotHold),
         wire::reason(other) => Err(DecodeError::Reason(other)),
     }
 }

@@ -35,6 +35,17 @@ pub struct Event {
     pub ruling: Ruling,
     /// On what.
     pub body: Body,
+    /// The request waits in the kernel.
+    pub hold: Option<HoldMark>,
+}
+
+/// The kernel's mark on a request that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HoldMark {
+    /// Its number, never used twice.
+    pub id: u64,
+    /// An agentd before this one was told of the request already.
+    pub again: bool,
 }
 
 /// A process, named by pid and start time on the boot time clock.

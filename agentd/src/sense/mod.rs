@@ -43,7 +43,11 @@ pub fn run(kernel: &dyn Kernel, stop: &AtomicBool, next: &Arrow<Event>, counts: 
             report_files(kernel, counts);
             next.send(peers(kernel, counts));
         }
-        std::thread::sleep(GATHER);
+        // A request that is held does not wait for others.
+        if let Err(error) = kernel.rest(GATHER) {
+            counts.kernel_failed("rest", &error);
+            std::thread::sleep(GATHER);
+        }
     }
     report_files(kernel, counts);
     sense(kernel, Duration::ZERO, next, counts);
@@ -117,5 +121,6 @@ fn plain(time_ns: u64, agent: AgentKey, process: ProcessId, call: &'static str, 
             enforced: false,
         },
         body,
+        hold: None,
     }
 }

@@ -220,7 +220,10 @@ struct files_struct { struct fdtable *fdt; };
 
 struct bpf_local_storage { __u64 opaque; };
 
+struct thread_info { __u32 status; };
+
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int flags;
 	struct mm_struct *mm;
 	int exit_code;
@@ -294,6 +297,7 @@ struct pt_regs {
 	unsigned long ax;
 	unsigned long ip;
 	unsigned long cs;
+	unsigned long sp;
 };
 
 #pragma clang attribute pop

@@ -6,6 +6,7 @@
  */
 #include "bytes.h"
 #include "decide.h"
+#include "hold.h"
 #include "log.h"
 #include "record.h"
 
@@ -153,7 +154,10 @@ __noinline int record_path(struct label *label, struct path_request *request, st
 		other_len = other->end - other_begin;
 	}
 	size += path_len + other_len;
-	if (bpf_ringbuf_reserve_dynptr(&events, size, 0, &ring)) {
+	if (decision->recording == RECORD_HELD) {
+		if (bpf_ringbuf_reserve_dynptr(&held_events, size, 0, &ring))
+			goto done;
+	} else if (bpf_ringbuf_reserve_dynptr(&events, size, 0, &ring)) {
 		count(COUNT_LOST);
 		goto done;
 	}
@@ -250,12 +254,26 @@ __noinline int enforce_path(struct path_request *request)
 	conclude(&decision, label, can_block);
 	developer_log(LOG_DEBUG, "path: call ", request->call, " answer 0x", decision.answer);
 	if (label->slot == CANARY_SLOT)
-		return decision.enforced;
-	if (request->flags & HAS_FILE && !decision.enforced)
+		return decision.effect;
+	if (decision.verdict == VERDICT_HOLD && decision.enforced) {
+		if (request->call == CALL_MMAP && request->flags & QUIET) {
+			decision.effect = EFFECT_GO_ON; /* its open was held */
+			decision.recording = RECORD_NOTHING;
+		} else {
+			ask_path(label, request);
+			hold_request(label, &decision);
+		}
+	}
+	if (request->flags & HAS_FILE && decision.effect == EFFECT_GO_ON)
 		follow_file(request, 0, label);
-	if (!(request->flags & QUIET) || decision.verdict != VERDICT_ALLOW)
-		request->recorded = record_path(label, request, text, &decision) && decision.verdict == VERDICT_ALLOW;
-	return decision.enforced;
+	if (decision.recording != RECORD_NOTHING && (!(request->flags & QUIET) || decision.verdict != VERDICT_ALLOW)) {
+		request->recorded = record_path(label, request, text, &decision);
+		if (decision.recording == RECORD_HELD && request->recorded)
+			hold_is_told(decision.hold);
+		if (decision.verdict != VERDICT_ALLOW || decision.hold)
+			request->recorded = 0;
+	}
+	return decision.effect;
 }
 
 __noinline int enforce_address(struct address_request *request)
@@ -273,9 +291,18 @@ __noinline int enforce_address(struct address_request *request)
 	decision.reason = answer.reason;
 	conclude(&decision, label, can_block || request->flags & BLOCKS);
 	developer_log(LOG_DEBUG, "address: call ", request->call, " answer 0x", decision.answer);
-	if (label->slot == CANARY_SLOT || (request->flags & QUIET && decision.verdict == VERDICT_ALLOW))
-		return decision.enforced;
-	record = reserve_record(struct address_event);
+	if (label->slot == CANARY_SLOT)
+		return decision.effect;
+	if (decision.verdict == VERDICT_HOLD && decision.enforced) {
+		ask_address(label, request);
+		hold_request(label, &decision);
+	}
+	if (decision.recording == RECORD_NOTHING || (request->flags & QUIET && decision.verdict == VERDICT_ALLOW))
+		return decision.effect;
+	if (decision.recording == RECORD_HELD)
+		record = bpf_ringbuf_reserve(&held_events, sizeof(*record), 0);
+	else
+		record = reserve_record(struct address_event);
 	if (record) {
 		fill_head(&record->head, sizeof(*record), EVENT_ADDRESS, request->call, label, &decision);
 		__builtin_memcpy(record->address, request->address, sizeof(record->address));
@@ -286,8 +313,10 @@ __noinline int enforce_address(struct address_request *request)
 		record->protocol = request->protocol;
 		record->size = request->size;
 		bpf_ringbuf_submit(record, 0);
+		if (decision.recording == RECORD_HELD)
+			hold_is_told(decision.hold);
 	}
-	return decision.enforced;
+	return decision.effect;
 }
 
 __noinline int enforce_class(struct class_request *request)
@@ -311,10 +340,12 @@ __noinline int enforce_class(struct class_request *request)
 	else
 		decision.reason = REASON_NO_RULES;
 	conclude(&decision, label, can_block || request->flags & BLOCKS);
+	if (decision.verdict == VERDICT_HOLD && decision.enforced)
+		refuse(&decision, REASON_CANNOT_HOLD);
 	developer_log(LOG_DEBUG, "class: call ", request->call, " answer 0x", decision.answer);
 	if (label->slot == CANARY_SLOT || (request->flags & QUIET && decision.verdict == VERDICT_ALLOW) ||
 	    request->flags & SILENT)
-		return decision.enforced;
+		return decision.effect;
 	record = reserve_record(struct class_event);
 	if (record) {
 		fill_head(&record->head, sizeof(*record), EVENT_CLASS, request->call, label, &decision);
@@ -325,7 +356,7 @@ __noinline int enforce_class(struct class_request *request)
 		record->arg[4] = 0;
 		bpf_ringbuf_submit(record, 0);
 	}
-	return decision.enforced;
+	return decision.effect;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -28,18 +28,18 @@ static __always_inline int enforce_code(struct file *file, __u32 call, __u32 op)
 	struct path_request request = { .call = call, .op = op, .also = NO_OP };
 
 	if (nameless(file))
-		return enforce_class(&without_name) ? -EPERM : 0;
+		return outcome(enforce_class(&without_name));
 	request.dentry = (__u64)file->f_path.dentry;
 	request.mount = (__u64)file->f_path.mnt;
 	request.mode = file->f_inode->i_mode;
-	return enforce_path(&request) ? -EPERM : 0;
+	return outcome(enforce_path(&request));
 }
 
 static __always_inline int enforce_anonymous(__u32 call)
 {
 	struct class_request request = { .call = call, .op = CLASS_EXEC_ANONYMOUS, .flags = QUIET };
 
-	return enforce_class(&request) ? -EPERM : 0;
+	return outcome(enforce_class(&request));
 }
 
 /* Once for the file and once for each interpreter of a script. */
@@ -73,7 +73,7 @@ int BPF_PROG(on_bprm_creds, struct linux_binprm *bprm)
 
 	if (!governed() || !raises_privilege(bprm, &request))
 		return 0;
-	return enforce_class(&request) ? -EPERM : 0;
+	return outcome(enforce_class(&request));
 }
 
 /* On security_*() functions the program above runs before file capabilities are known. Here they are, and nothing

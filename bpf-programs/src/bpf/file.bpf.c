@@ -37,7 +37,7 @@ static __always_inline int enforce_existing(const struct path *path, __u32 call,
 		.mode = mode,
 	};
 
-	return enforce_path(&request) ? -EPERM : 0;
+	return outcome(enforce_path(&request));
 }
 
 /* A request on a name in a directory. */
@@ -53,7 +53,7 @@ static __always_inline int enforce_name(const struct path *dir, struct dentry *d
 		.mode = mode,
 	};
 
-	return enforce_path(&request) ? -EPERM : 0;
+	return outcome(enforce_path(&request));
 }
 
 /* What the access mode of an open file asks for. */
@@ -115,6 +115,7 @@ int BPF_PROG(on_file_open, struct file *file)
 	struct recent_opens *recent;
 	struct recent_open *last;
 	__u32 flags;
+	int effect;
 
 	if (!agent)
 		return 0;
@@ -131,7 +132,7 @@ int BPF_PROG(on_file_open, struct file *file)
 	task = bpf_get_current_task_btf();
 	recent = bpf_task_storage_get(&task_opens, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!recent)
-		return enforce_path(&request) ? -EPERM : 0;
+		return outcome(enforce_path(&request));
 	describe_open(file, &request, agent, &recent->now);
 	last = &recent->by_hash[(recent->now.inode ^ recent->now.op) * SPREAD >> 32 & (RECENT_OPENS - 1)];
 	if (repeats(&recent->now, last)) {
@@ -139,8 +140,9 @@ int BPF_PROG(on_file_open, struct file *file)
 		count(COUNT_FOLDED);
 		return 0;
 	}
-	if (enforce_path(&request))
-		return -EPERM;
+	effect = enforce_path(&request);
+	if (effect != EFFECT_GO_ON)
+		return outcome(effect);
 	/* Rules that came while it was decided may have decided it, or may not. */
 	if (request.recorded && request.file_id && same_rules(&recent->now, own_agent())) {
 		*last = recent->now;
@@ -207,7 +209,7 @@ int BPF_PROG(on_path_link, struct dentry *old_dentry, const struct path *new_dir
 	if (!governed())
 		return 0;
 	request.mount = request.other_mount = mount_of_path(new_dir);
-	return enforce_path(&request) ? -EPERM : 0;
+	return outcome(enforce_path(&request));
 }
 
 /* The old name goes; the new one is made, or what it names is overwritten. An exchange is both ways. */
@@ -223,6 +225,7 @@ int BPF_PROG(on_path_rename, const struct path *old_dir, struct dentry *old_dent
 		.other_dentry = (__u64)new_dentry,
 	};
 	__u64 dentry, mount;
+	int effect;
 
 	if (!governed())
 		return 0;
@@ -231,8 +234,9 @@ int BPF_PROG(on_path_rename, const struct path *old_dir, struct dentry *old_dent
 	request.other_op = new_dentry->d_inode ? PATH_WRITE : PATH_CREATE;
 	/* The flags came with 5.19 (100f59d96405), which the helpers of this object need too. */
 	request.open_flags = (__u32)ctx[4];
-	if (enforce_path(&request))
-		return -EPERM;
+	effect = enforce_path(&request);
+	if (effect != EFFECT_GO_ON)
+		return outcome(effect);
 	if (!(request.open_flags & RENAME_EXCHANGE))
 		return 0;
 	dentry = request.dentry;
@@ -243,7 +247,7 @@ int BPF_PROG(on_path_rename, const struct path *old_dir, struct dentry *old_dent
 	request.other_mount = mount;
 	request.other_op = PATH_WRITE;
 	request.flags = QUIET; /* one record for one call, unless this half is what is denied */
-	return enforce_path(&request) ? -EPERM : 0;
+	return outcome(enforce_path(&request));
 }
 
 SEC("lsm/path_truncate")
@@ -264,7 +268,7 @@ int BPF_PROG(on_file_truncate, struct file *file)
 		return 0;
 	request.dentry = (__u64)file->f_path.dentry;
 	request.mount = (__u64)file->f_path.mnt;
-	return enforce_path(&request) ? -EPERM : 0;
+	return outcome(enforce_path(&request));
 }
 
 SEC("lsm/path_chmod")
@@ -288,7 +292,7 @@ static __always_inline int enforce_attribute(__u64 dentry, __u32 call)
 {
 	struct path_request request = { .call = call, .op = PATH_ATTR, .also = NO_OP, .dentry = dentry };
 
-	return enforce_path(&request) ? -EPERM : 0;
+	return outcome(enforce_path(&request));
 }
 
 /* Only utimes: the other attributes have hooks with a path. */
@@ -346,7 +350,7 @@ int BPF_PROG(on_file_receive, struct file *file)
 	request.open_flags = file->f_flags;
 	request.file_key = (__u64)file;
 	ask_for_access(&request, file->f_mode & ~FMODE_CREATED);
-	return enforce_path(&request) ? -EPERM : 0;
+	return outcome(enforce_path(&request));
 }
 
 /* A shared writable mapping of a file that was not opened under the rules, else it was decided at its open. */
@@ -362,7 +366,7 @@ int BPF_PROG(on_shared_mmap, struct file *file)
 	request.flags = followed(file) ? QUIET : 0;
 	request.dentry = (__u64)file->f_path.dentry;
 	request.mount = (__u64)file->f_path.mnt;
-	return enforce_path(&request) ? -EPERM : 0;
+	return outcome(enforce_path(&request));
 }
 
 char LICENSE[] SEC("license") = "GPL";

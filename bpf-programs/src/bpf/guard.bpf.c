@@ -17,7 +17,7 @@ static __always_inline int enforce(__u32 call, __u32 op, __u32 arg0, __u32 arg1,
 {
 	struct class_request request = { .call = call, .op = op, .flags = flags, .arg = { arg0, arg1 } };
 
-	return enforce_class(&request) ? -EPERM : 0;
+	return outcome(enforce_class(&request));
 }
 
 /* Governed root is only as strong as its spec says, in every user namespace. */

@@ -18,7 +18,7 @@ int BPF_PROG(on_socket_create, int family, int type, int protocol, int kernel)
 	if (kernel || !governed())
 		return 0;
 	request.op = class_of_socket(family, type, protocol);
-	return enforce_class(&request) ? -EPERM : 0;
+	return outcome(enforce_class(&request));
 }
 
 /* So that packets of this socket are known where no task is current. Accepted sockets inherit it. */
@@ -69,7 +69,7 @@ int BPF_PROG(on_connect, struct socket *sock, struct sockaddr *address, int len)
 	any_is_loopback(request.address);
 	request.protocol = protocol_of(sock);
 	read_local(sock, &request);
-	return enforce_address(&request) ? -EPERM : 0;
+	return outcome(enforce_address(&request));
 }
 
 /* A datagram to the same peer as before needs no second record. */
@@ -113,7 +113,7 @@ int BPF_PROG(on_sendmsg, struct socket *sock, struct msghdr *message, int size)
 	request.size = size;
 	request.flags = known_peer(&request) ? QUIET : 0;
 	read_local(sock, &request);
-	return enforce_address(&request) ? -EPERM : 0;
+	return outcome(enforce_address(&request));
 }
 
 /* An abstract unix address is matched as "@NAME". */
@@ -136,7 +136,7 @@ int BPF_PROG(on_bind, struct socket *sock, struct sockaddr *address, int len)
 	request.protocol = protocol_of(sock);
 	__builtin_memcpy(request.local, request.address, sizeof(request.local));
 	request.local_port = request.port;
-	return enforce_address(&request) ? -EPERM : 0;
+	return outcome(enforce_address(&request));
 }
 
 /* An abstract name. A name with a path is a file that is created, see file.bpf.c. */
@@ -157,7 +157,7 @@ int BPF_PROG(on_unix_bind, struct socket *sock, struct sockaddr *address, int le
 	if (first)
 		return 0;
 	ask_for_abstract(&request, name + 1, len - UNIX_HEADER - 1);
-	return enforce_path(&request) ? -EPERM : 0;
+	return outcome(enforce_path(&request));
 }
 
 /* listen and accept are decided by the local address. */
@@ -173,7 +173,7 @@ static __always_inline int enforce_listen(struct socket *sock, __u32 call)
 	read_local(sock, &request);
 	request.port = request.local_port;
 	__builtin_memcpy(request.address, request.local, sizeof(request.address));
-	return enforce_address(&request) ? -EPERM : 0;
+	return outcome(enforce_address(&request));
 }
 
 SEC("lsm/socket_listen")
@@ -218,7 +218,7 @@ int BPF_PROG(on_socket_receive, struct file *file)
 	request.protocol = protocol_of(sock);
 	if (request.port == 0)
 		return enforce_listen(sock, CALL_RECEIVE_FD); /* not connected: a listener, or nothing yet */
-	return enforce_address(&request) ? -EPERM : 0;
+	return outcome(enforce_address(&request));
 }
 
 /* The peer is resolved: its path is that of the file that was bound, its name that of its own address. */
@@ -245,7 +245,7 @@ static __always_inline int enforce_unix_peer(struct sock *other, __u32 call)
 			return 0;
 		ask_for_abstract(&request, name + 1, BPF_CORE_READ(address, len) - UNIX_HEADER - 1);
 	}
-	return enforce_path(&request) ? -EPERM : 0;
+	return outcome(enforce_path(&request));
 }
 
 SEC("lsm/unix_stream_connect")

@@ -7,6 +7,7 @@
  * instruction has run, so a denied command is killed before it begins, on every back end.
  */
 #include "decide.h"
+#include "hold.h"
 #include "log.h"
 #include "record.h"
 
@@ -231,7 +232,10 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	struct exit_event *record;
 	int code;
 
-	if (!label || !agent_of(label) || label->slot == CANARY_SLOT)
+	if (!label)
+		return 0;
+	withdraw_holds();
+	if (!agent_of(label) || label->slot == CANARY_SLOT)
 		return 0;
 	if (task->signal->live.counter != 0)
 		return 0; /* other threads of the process go on */

@@ -1,6 +1,7 @@
 //! The commands, one file each: its arguments as typed, what they mean, and how its result looks.
 
 pub(crate) mod agents;
+pub(crate) mod approvals;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod enroll;

@@ -6,8 +6,9 @@ use std::process::Command;
 
 use agentguard_api::v1::agentd_server::{Agentd, AgentdServer};
 use agentguard_api::v1::{
-    Empty, EnrollRequest, EventsRequest, ExplainRequest, Json, PolicyExplainRequest, PolicyReplayRequest,
-    PolicyRollbackRequest, PolicyTreeRequest, QueryRequest, ReleaseRequest, enroll_request,
+    AnswerRequest, ApprovalsRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, Json,
+    PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
+    ReleaseRequest, enroll_request,
 };
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
@@ -127,6 +128,14 @@ impl Agentd for Fake {
 
     async fn explain(&self, _: Request<ExplainRequest>) -> Answer {
         answer(&json!({"not": "this version"}))
+    }
+
+    async fn approvals(&self, _: Request<ApprovalsRequest>) -> Answer {
+        answer(&json!([]))
+    }
+
+    async fn answer(&self, request: Request<AnswerRequest>) -> Answer {
+        Err(Status::not_found(format!("there is no approval `{}`", request.into_inner().id)))
     }
 
     async fn policy_reload(&self, _: Request<Empty>) -> Answer {

@@ -25,14 +25,23 @@ pub enum Group {
     Network,
     /// Work that must succeed, modes, load, agentd's absence.
     Process,
+    /// Requests that wait.
+    Hold,
     /// Tasks that are not governed.
     Ungoverned,
 }
 
 impl Group {
     /// Every group, in the order in which they run.
-    pub const ALL: [Self; 6] =
-        [Self::Files, Self::Exec, Self::Identity, Self::Network, Self::Process, Self::Ungoverned];
+    pub const ALL: [Self; 7] = [
+        Self::Files,
+        Self::Exec,
+        Self::Identity,
+        Self::Network,
+        Self::Process,
+        Self::Hold,
+        Self::Ungoverned,
+    ];
 
     /// As the user writes it.
     pub const fn name(self) -> &'static str {
@@ -42,6 +51,7 @@ impl Group {
             Self::Identity => "identity",
             Self::Network => "network",
             Self::Process => "process",
+            Self::Hold => "hold",
             Self::Ungoverned => "ungoverned",
         }
     }

@@ -140,6 +140,7 @@ impl Maker<'_> {
         self.patterns("files.delete", &files.delete, Kind::File, &[PathOp::Delete], Verdict::Allow);
         self.patterns("files.link", &files.link, Kind::File, &[PathOp::Link], Verdict::Allow);
         self.patterns("files.audit", &files.audit, Kind::File, &FILE_OPS, Verdict::Audit);
+        self.patterns("files.hold", &files.hold, Kind::File, &FILE_OPS, Verdict::Hold);
         self.patterns("files.deny", &files.deny, Kind::File, &FILE_OPS, Verdict::Deny);
     }
 

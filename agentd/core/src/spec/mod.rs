@@ -123,6 +123,8 @@ pub struct Files {
     pub link: Vec<Located<String>>,
     /// Every file operation: allowed and recorded.
     pub audit: Vec<Located<String>>,
+    /// Any operation on these waits for policy or a person.
+    pub hold: Vec<Located<String>>,
     /// Every file operation: denied.
     pub deny: Vec<Located<String>>,
 }

@@ -161,6 +161,7 @@ fn expand(spec: &Spec, values: &Values, problems: &mut Problems) -> Spec {
         &mut files.delete,
         &mut files.link,
         &mut files.audit,
+        &mut files.hold,
         &mut files.deny,
         &mut exec.libraries,
         &mut exec.deny,

@@ -18,8 +18,8 @@ const SECTIONS: [&str; 7] = ["agent", "variables", "files", "exec", "network", "
 const ROLES: [(&str, Role); 3] =
     [("compliance", Role::Compliance), ("analysis", Role::Analysis), ("ideation", Role::Ideation)];
 const MODES: [(&str, Mode); 2] = [("observe", Mode::Observe), ("enforce", Mode::Enforce)];
-const VERDICTS: [(&str, Verdict); 3] =
-    [("deny", Verdict::Deny), ("audit", Verdict::Audit), ("allow", Verdict::Allow)];
+const VERDICTS: [(&str, Verdict); 4] =
+    [("deny", Verdict::Deny), ("hold", Verdict::Hold), ("audit", Verdict::Audit), ("allow", Verdict::Allow)];
 /// Digits of a SHA-256.
 const SHA256_DIGITS: usize = 64;
 
@@ -139,15 +139,17 @@ fn variables(reader: &mut Reader, root: Section<'_, '_>) -> BTreeMap<String, Loc
 
 /// The `default` of a section; deny where it is left out.
 pub(super) fn default(reader: &mut Reader, section: Section<'_, '_>) -> Verdict {
-    verdict(reader, section, "default").map_or(Verdict::Deny, |verdict| verdict.value)
+    let word = reader.string(section, "default");
+    let found = word.and_then(|word| reader.one_of(&section.path("default"), &word, &VERDICTS));
+    found.unwrap_or(Verdict::Deny)
 }
 
+/// Of operations that the kernel can not hold.
 fn verdict(reader: &mut Reader, section: Section<'_, '_>, key: &str) -> Option<Located<Verdict>> {
     let word = reader.string(section, key)?;
     let name = section.path(key);
     if word.value == "hold" {
-        let message =
-            format!("{name} is `hold`, which is not available in this version; write deny or audit");
+        let message = format!("{name} is `hold`, but this can not be held; write deny or audit");
         reader.problem(word.line, message);
         return None;
     }
@@ -155,7 +157,7 @@ fn verdict(reader: &mut Reader, section: Section<'_, '_>, key: &str) -> Option<L
 }
 
 fn files(reader: &mut Reader, root: Section<'_, '_>) -> Files {
-    let keys = ["default", "read", "write", "create", "delete", "link", "audit", "deny"];
+    let keys = ["default", "read", "write", "create", "delete", "link", "audit", "hold", "deny"];
     let section = reader.section(root, "files", &keys);
     Files {
         default: default(reader, section),
@@ -165,6 +167,7 @@ fn files(reader: &mut Reader, root: Section<'_, '_>) -> Files {
         delete: reader.strings(section, "delete"),
         link: reader.strings(section, "link"),
         audit: reader.strings(section, "audit"),
+        hold: reader.strings(section, "hold"),
         deny: reader.strings(section, "deny"),
     }
 }
@@ -222,7 +225,7 @@ fn unix(reader: &mut Reader, root: Section<'_, '_>) -> Unix {
 fn process(reader: &mut Reader, root: Section<'_, '_>) -> ProcessSection {
     let section = reader.section(root, "process", &["default", "capabilities", "allow"]);
     ProcessSection {
-        default: default(reader, section),
+        default: verdict(reader, section, "default").map_or(Verdict::Deny, |verdict| verdict.value),
         capabilities: reader.strings(section, "capabilities"),
         allow: reader.strings(section, "allow"),
     }

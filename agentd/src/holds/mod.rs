@@ -1,0 +1,419 @@
+//! Requests that wait in the kernel: policy is asked first, and what it leaves open people answer.
+//!
+//! asked -> facts -> policy -> allow or deny at once, or an approval that waits for people until its deadline. The task
+//! that waits turns in the kernel meanwhile, and is frozen when it is a person who answers. Nothing here ever lets a request
+//! go on that nobody allowed: whoever is not answered waits.
+
+mod facts;
+mod freezer;
+mod note;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use agentguard_api::report::ApprovalView;
+use agentguard_core::approval::{Approval, Change, Refused, Reuse, State, Vote};
+use agentguard_core::ids::IncidentId;
+use agentguard_core::record::Record;
+use agentguard_core::verdict::Severity;
+use agentguard_policy::RequestFacts;
+use agentguard_policy::decision::{Answer, Decided};
+use rusqlite::Connection;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::clock::{self, BootToWall};
+use crate::decide::Waiting;
+use crate::kernel::{Held, Kernel, KernelError, StandingAnswer};
+use crate::policy::InUse;
+use crate::record::approvals::{self, StoredApproval};
+use crate::record::{Store, StoreError};
+use freezer::Freezer;
+
+/// How often deadlines, signals and tasks that are gone are looked at.
+pub const TICK: Duration = Duration::from_millis(250);
+
+/// A process that was thawed for one of its threads or for a signal runs at least this long before it is frozen again.
+const THAWED_FOR: Duration = Duration::from_millis(500);
+
+const NS_PER_SEC: u64 = 1_000_000_000;
+
+/// A request that waits, and what is known about it.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Its record.
+    pub record: Record,
+    /// The kernel's mark and the rules that say hold.
+    pub waiting: Waiting,
+}
+
+/// Why a person's answer was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// There is no such approval.
+    #[error("there is no approval `{0}`; see agentctl approvals list --all")]
+    Unknown(String),
+    /// It was given too late, or something is missing.
+    #[error("approval {0}: {1}")]
+    Refused(String, Refused),
+    /// The kernel did not take it.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Holds(Arc<Inner>);
+
+struct Inner {
+    kernel: Arc<dyn Kernel>,
+    policy: Arc<InUse>,
+    store: Store,
+    writer: Mutex<Connection>,
+    pending: Mutex<BTreeMap<String, Pending>>,
+    freezer: Mutex<Freezer>,
+    thawed: Mutex<BTreeMap<u32, Instant>>,
+    deadline: Duration,
+}
+
+/// An approval that waits for people, and the request that waits for it.
+struct Pending {
+    held: Held,
+    stored: StoredApproval,
+}
+
+impl Holds {
+    /// With the approvals that were pending when the last agentd ended. Their requests still wait in the kernel, or are
+    /// found to be gone at the first tick.
+    pub fn new(
+        kernel: Arc<dyn Kernel>,
+        policy: Arc<InUse>,
+        store: Store,
+        deadline: Duration,
+    ) -> Result<(Self, UnboundedSender<Asked>, UnboundedReceiver<Asked>), StoreError> {
+        let writer = store.writer()?;
+        let waiting: BTreeMap<u64, Held> =
+            kernel.held().unwrap_or_default().into_iter().map(|held| (held.id, held)).collect();
+        let mut pending = BTreeMap::new();
+        for mut stored in approvals::pending(&writer)? {
+            match waiting.get(&stored.hold) {
+                Some(held) => {
+                    pending.insert(stored.id.0.clone(), Pending { held: held.clone(), stored });
+                }
+                None => {
+                    // Nothing can be refused: it is pending.
+                    let _ = stored.approval.apply(Change::Gone, clock::boot_ns());
+                    approvals::put(&writer, &stored)?;
+                }
+            }
+        }
+        let mut freezer = Freezer::default();
+        let known: std::collections::BTreeSet<u64> = pending.values().map(|one| one.held.id).collect();
+        for held in waiting.values().filter(|held| !known.contains(&held.id)) {
+            // Nobody knows any more what it asks: thawed, it asks again.
+            freezer.adopt(held.pid);
+            freezer.thaw(held.pid);
+        }
+        let (sender, receiver) = unbounded_channel();
+        let inner = Inner {
+            kernel,
+            policy,
+            store,
+            writer: Mutex::new(writer),
+            pending: Mutex::new(pending),
+            freezer: Mutex::new(freezer),
+            thawed: Mutex::default(),
+            deadline,
+        };
+        Ok((Self(Arc::new(inner)), sender, receiver))
+    }
+
+    /// Takes what is asked until nobody asks any more. Each question has a thread: one that policy thinks about for long
+    /// keeps no other waiting.
+    pub async fn run(self, mut asked: UnboundedReceiver<Asked>) {
+        while let Some(asked) = asked.recv().await {
+            let holds = self.clone();
+            tokio::task::spawn_blocking(move || holds.0.consider(asked));
+        }
+    }
+
+    /// Deadlines, tasks that are gone, signals. Blocks for a moment.
+    pub fn tick(&self) {
+        self.0.tick();
+    }
+
+    /// Approvals, those that wait first; `all` also those that are settled.
+    pub fn list(&self, all: bool) -> Result<Vec<ApprovalView>, StoreError> {
+        let mut views: Vec<_> = self.0.pending().values().map(|pending| view(&pending.stored)).collect();
+        if all {
+            let settled = approvals::settled(&self.0.store.reader()?)?;
+            views.extend(settled.iter().map(view));
+        }
+        Ok(views)
+    }
+
+    /// One approval.
+    pub fn get(&self, id: &str) -> Result<Option<ApprovalView>, StoreError> {
+        if let Some(pending) = self.0.pending().get(id) {
+            return Ok(Some(view(&pending.stored)));
+        }
+        Ok(approvals::get(&self.0.store.reader()?, id)?.as_ref().map(view))
+    }
+
+    /// A person's answer.
+    pub fn answer(&self, id: &str, vote: Vote) -> Result<ApprovalView, AnswerError> {
+        self.0.answer(id, vote)
+    }
+}
+
+impl Inner {
+    fn pending(&self) -> MutexGuard<'_, BTreeMap<String, Pending>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn freezer(&self) -> MutexGuard<'_, Freezer> {
+        self.freezer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn thawed(&self) -> MutexGuard<'_, BTreeMap<u32, Instant>> {
+        self.thawed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn consider(&self, asked: Asked) {
+        let held = match self.kernel.held_request(asked.waiting.mark.id) {
+            Ok(Some(held)) => held,
+            Ok(None) => return,
+            Err(error) => return tracing::error!(%error, "a held request can not be looked up; it waits"),
+        };
+        if self.pending().values().any(|pending| pending.held.id == held.id) {
+            return; // an agentd before this one asked already
+        }
+        let (answer, decided) = self.ask_policy(&asked, &held);
+        match answer {
+            Answer::Allow => self.follow(&asked, &held, true, &decided),
+            Answer::Deny => self.follow(&asked, &held, false, &decided),
+            Answer::Ask => self.ask_people(asked, held, decided),
+        }
+    }
+
+    /// What policy says. Where it says nothing, or can not be asked, people are.
+    fn ask_policy(&self, asked: &Asked, held: &Held) -> (Answer, Option<Decided>) {
+        let Some(rules) = &asked.waiting.rules else { return (Answer::Ask, None) };
+        let reader = self.store.reader();
+        let facts = facts::gather(&asked.record, held, reader.as_ref().ok());
+        let mut request = RequestFacts::from(&asked.record);
+        request.connections = 0;
+        match self.policy.get().decide(&rules.input, &request, &facts) {
+            Ok(Some(decided)) => (decided.answer, Some(decided)),
+            Ok(None) => (Answer::Ask, None),
+            Err(error) => {
+                tracing::error!(agent = %asked.record.agent, %error, "policy could not be asked; people are");
+                (Answer::Ask, None)
+            }
+        }
+    }
+
+    /// Policy's answer, put into effect.
+    fn follow(&self, asked: &Asked, held: &Held, allow: bool, decided: &Option<Decided>) {
+        let record = &asked.record;
+        let (id, reason, reuse) = decided.as_ref().map_or(("", "", None), |decided| {
+            (decided.id.as_str(), decided.reason.as_str(), decided.reuse_sec)
+        });
+        tracing::info!(
+            AGENTGUARD_AGENT = %record.agent, AGENTGUARD_RULE = id, AGENTGUARD_PID = record.process.pid,
+            "policy {} a held {} of agent {}: {reason} ({id})",
+            if allow { "allows" } else { "denies" }, record.call, record.agent,
+        );
+        if !allow {
+            note::tell(held.pid, record, id, reason);
+        }
+        let reuse = reuse.map_or(Reuse::Once, Reuse::Seconds);
+        if let Err(error) = self.put_into_effect(held, asked.waiting.generation, allow, reuse) {
+            tracing::error!(%error, "the answer to a held request did not reach the kernel; it waits");
+        }
+    }
+
+    fn put_into_effect(
+        &self,
+        held: &Held,
+        generation: u32,
+        allow: bool,
+        reuse: Reuse,
+    ) -> Result<bool, KernelError> {
+        let expires_ns = match reuse {
+            Reuse::Once => None,
+            Reuse::Seconds(seconds) => Some(clock::boot_ns() + u64::from(seconds) * NS_PER_SEC),
+            Reuse::Session => Some(u64::MAX),
+        };
+        if let Some(expires_ns) = expires_ns {
+            let answer = StandingAnswer { allow, expires_ns, generation, hold: held.id };
+            self.kernel.stand(&held.request, answer)?;
+        }
+        self.kernel.answer(held.id, allow)
+    }
+
+    fn ask_people(&self, asked: Asked, held: Held, decided: Option<Decided>) {
+        let Asked { record, waiting } = asked;
+        let rule = record.decision.severity.unwrap_or(Severity::High);
+        let severity = decided.as_ref().map_or(rule, |decided| decided.severity);
+        let deadline = decided
+            .as_ref()
+            .and_then(|decided| decided.deadline_sec)
+            .map_or(self.deadline, |seconds| Duration::from_secs(seconds.into()));
+        let needed = decided.as_ref().and_then(|decided| decided.reviewers).unwrap_or(1);
+        let deadline_ns =
+            held.since_ns.saturating_add(u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX));
+        let id = record.incident.clone().unwrap_or_else(|| IncidentId(format!("hold-{}", held.id)));
+        let stored = StoredApproval {
+            id: id.clone(),
+            hold: held.id,
+            sha256: fingerprint(&record, &held),
+            reason: decided.as_ref().map_or_else(|| record.decision.message.clone(), |d| d.reason.clone()),
+            decided_by: decided.map(|decided| decided.id),
+            generation: waiting.generation,
+            asked_ns: held.since_ns,
+            approval: Approval::ask(severity, deadline_ns, needed),
+            record,
+        };
+        tracing::warn!(
+            AGENTGUARD_AGENT = %stored.record.agent, AGENTGUARD_INCIDENT = %id,
+            AGENTGUARD_PID = stored.record.process.pid,
+            "held {} of agent {} waits for a person: {}; agentctl approvals show {id}",
+            stored.record.call, stored.record.agent, stored.reason,
+        );
+        self.write(&stored);
+        let pid = held.pid;
+        self.pending().insert(id.0, Pending { held, stored });
+        self.freezer().freeze(pid);
+    }
+
+    /// A store that fails loses the history of an approval, never the request: that waits in the kernel.
+    fn write(&self, stored: &StoredApproval) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = approvals::put(&writer, stored) {
+            tracing::error!(%error, id = %stored.id, "an approval was not written down");
+        }
+    }
+
+    fn answer(&self, id: &str, vote: Vote) -> Result<ApprovalView, AnswerError> {
+        let mut pending = self.pending();
+        let Some(one) = pending.get_mut(id) else {
+            drop(pending);
+            let settled = approvals::get(&self.store.reader()?, id)?;
+            return Err(match settled {
+                Some(settled) => {
+                    AnswerError::Refused(id.to_owned(), Refused::Settled(settled.approval.state))
+                }
+                None => AnswerError::Unknown(id.to_owned()),
+            });
+        };
+        let refused = |refused| AnswerError::Refused(id.to_owned(), refused);
+        let state = one.stored.approval.apply(Change::Vote(vote), clock::boot_ns()).map_err(refused)?;
+        let view = view(&one.stored);
+        if state == State::Pending {
+            self.write(&one.stored);
+        } else if let Some(one) = pending.remove(id) {
+            drop(pending);
+            self.settle(&one);
+        }
+        Ok(view)
+    }
+
+    /// A settled approval, put into effect and written down.
+    fn settle(&self, one: &Pending) {
+        let (stored, held) = (&one.stored, &one.held);
+        let state = stored.approval.state;
+        let allow = state == State::Approved;
+        if matches!(state, State::Denied | State::Expired) {
+            let because = stored.approval.votes.last().map(|vote| vote.because.as_str()).unwrap_or_default();
+            let why = if state == State::Expired { "nobody answered in time" } else { because };
+            let why = if why.is_empty() { stored.reason.as_str() } else { why };
+            note::tell(
+                held.pid,
+                &stored.record,
+                stored.record.decision.rule.as_deref().unwrap_or("default"),
+                why,
+            );
+        }
+        if state != State::Withdrawn {
+            let reuse = if allow { stored.approval.reuse() } else { Reuse::Once };
+            if let Err(error) = self.put_into_effect(held, stored.generation, allow, reuse) {
+                tracing::error!(%error, id = %stored.id, "an answer did not reach the kernel; the request waits");
+            }
+        }
+        self.write(stored);
+        self.thaw(held.pid);
+        tracing::info!(
+            AGENTGUARD_AGENT = %stored.record.agent, AGENTGUARD_INCIDENT = %stored.id,
+            "approval {} is {}", stored.id, state.name(),
+        );
+    }
+
+    fn thaw(&self, pid: u32) {
+        self.freezer().thaw(pid);
+        self.thawed().insert(pid, Instant::now());
+    }
+
+    fn tick(&self) {
+        let now = clock::boot_ns();
+        let waiting = match self.kernel.held() {
+            Ok(held) => held.into_iter().map(|held| held.id).collect::<std::collections::BTreeSet<_>>(),
+            Err(error) => return tracing::error!(%error, "held requests can not be looked up"),
+        };
+        let mut pending = self.pending();
+        for one in pending.values_mut() {
+            let change = if waiting.contains(&one.held.id) { Change::Tick } else { Change::Gone };
+            // Neither can be refused.
+            let _ = one.stored.approval.apply(change, now);
+        }
+        let settled: Vec<_> =
+            pending.extract_if(.., |_, one| one.stored.approval.state != State::Pending).collect();
+        let pids: std::collections::BTreeSet<u32> = pending.values().map(|one| one.held.pid).collect();
+        drop(pending);
+        settled.iter().for_each(|(_, one)| self.settle(one));
+        self.thawed().retain(|_, since| since.elapsed() < THAWED_FOR);
+        for pid in pids {
+            if freezer::has_signal(pid) {
+                self.thaw(pid);
+            } else if !self.thawed().contains_key(&pid) {
+                self.freezer().freeze(pid);
+            }
+        }
+    }
+}
+
+/// SHA-256 over the canonical JSON (RFC 8785) of what was asked: an approval is good for nothing else.
+fn fingerprint(record: &Record, held: &Held) -> String {
+    let asked = serde_json::json!({
+        "agent": record.agent,
+        "version": record.decision.version,
+        "exe": record.process.exe,
+        "call": record.call,
+        "operation": record.operation,
+        "object": record.object,
+        "kernel_request": held.request.hash.map(|word| format!("{word:016x}")),
+    });
+    let text = serde_json_canonicalizer::to_string(&asked).unwrap_or_else(|_| asked.to_string());
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn view(stored: &StoredApproval) -> ApprovalView {
+    let wall = BootToWall::now();
+    ApprovalView {
+        id: stored.id.clone(),
+        state: stored.approval.state,
+        severity: stored.approval.severity,
+        reason: stored.reason.clone(),
+        decided_by: stored.decided_by.clone(),
+        asked_ns: wall.wall(stored.asked_ns),
+        deadline_ns: wall.wall(stored.approval.deadline_ns),
+        needed: stored.approval.needed,
+        votes: stored.approval.votes.clone(),
+        sha256: stored.sha256.clone(),
+        record: stored.record.clone(),
+    }
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+ *
+ * hold.h - requests that wait for policy or a person. It knows tasks, answers and signals, and no rule.
+ */
+#ifndef AGENTGUARD_HOLD_H
+#define AGENTGUARD_HOLD_H
+
+#include "decision.h"
+
+/* First one of these writes down what is asked, in the task's own place; the same request of the same program has the
+ * same hash each time. Texts are in the task's buffers, as decide_object() left them. Then hold_request() decides it: by a
+ * standing answer, by the answer to this very request, or by letting it wait. All return 0. */
+int ask_path(struct label *label, struct path_request *request);
+int ask_address(struct label *label, struct address_request *request);
+int hold_request(struct label *label, struct decision *decision);
+
+/* agentd has the record of this hold. Returns 0. */
+int hold_is_told(__u64 id);
+
+/* The task ends: nobody waits any more. Returns 0. */
+int withdraw_holds(void);
+
+#endif
