@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use agentguard_core::verdict::Severity;
-use agentguard_policy::{AgentFacts, HostFacts, Input, PolicyErrors, PolicyFiles, PolicySet, RequestFacts};
+use agentguard_policy::decision::Answer;
+use agentguard_policy::{
+    AgentFacts, HeldFacts, HostFacts, Input, PolicyErrors, PolicyFiles, PolicySet, RequestFacts,
+};
 
 fn load(contents: &[(&str, &str)]) -> Result<PolicySet, PolicyErrors> {
     let owned = contents.iter().map(|(path, content)| ((*path).to_owned(), (*content).to_owned()));
@@ -90,6 +93,47 @@ fn a_finding_names_its_own_line_even_where_a_guardrail_has_the_same_id() {
         ("a.high_tier", Severity::Medium, 17)
     );
     assert_eq!(set.findings(&input(1), &RequestFacts::default()).unwrap(), []);
+}
+
+const DECIDES: &str = r#"package agentguard.d
+
+import rego.v1
+
+guardrails contains {"id": "held", "verdict": "hold", "severity": "HIGH", "reason": "r", "ops": ["read"], "path": "/x"}
+
+decide contains {"id": "fine", "answer": "allow", "severity": "HIGH", "reason": "fine", "reuse_sec": 60} if {
+	input.request.operation == "read"
+}
+
+decide contains {"id": "unsure", "answer": "ask", "severity": "MEDIUM", "reason": "unsure", "deadline_sec": 5} if {
+	input.held.process.uid == 7
+}
+"#;
+
+#[test]
+fn the_strictest_decision_counts_and_silence_is_none() {
+    let set = load(&[("d/d.rego", DECIDES)]).unwrap();
+    let read = RequestFacts { operation: "read".to_owned(), ..RequestFacts::default() };
+    let mut held = HeldFacts::default();
+    let decided = set.decide(&input(1), &read, &held).unwrap().unwrap();
+    assert_eq!((decided.id.as_str(), decided.answer, decided.reuse_sec), ("d.fine", Answer::Allow, Some(60)));
+    assert_eq!(decided.source.line, 7);
+    held.process.uid = 7;
+    let decided = set.decide(&input(1), &read, &held).unwrap().unwrap();
+    assert_eq!(
+        (decided.id.as_str(), decided.answer, decided.deadline_sec),
+        ("d.unsure", Answer::Ask, Some(5))
+    );
+    assert_eq!(set.decide(&input(1), &RequestFacts::default(), &HeldFacts::default()).unwrap(), None);
+}
+
+#[test]
+fn a_decision_that_means_nothing_is_refused_when_loading() {
+    let late = DECIDES.replace("\"reuse_sec\": 60", "\"deadline_sec\": 60");
+    let error = load(&[("d/d.rego", &late)]).unwrap_err().to_string();
+    assert!(error.starts_with("p/d/d.rego:7: ") && error.contains("go with \"ask\""), "{error}");
+    let unknown = DECIDES.replace("input.held.process.uid", "input.held.process.user");
+    assert!(load(&[("d/d.rego", &unknown)]).unwrap_err().to_string().contains("user"));
 }
 
 #[test]

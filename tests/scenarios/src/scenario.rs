@@ -33,15 +33,8 @@ pub enum Group {
 
 impl Group {
     /// Every group, in the order in which they run.
-    pub const ALL: [Self; 7] = [
-        Self::Files,
-        Self::Exec,
-        Self::Identity,
-        Self::Network,
-        Self::Process,
-        Self::Hold,
-        Self::Ungoverned,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Files, Self::Exec, Self::Identity, Self::Network, Self::Process, Self::Hold, Self::Ungoverned];
 
     /// As the user writes it.
     pub const fn name(self) -> &'static str {

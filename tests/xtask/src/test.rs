@@ -37,7 +37,10 @@ const BOOTS: [Boot; 4] = [
 ];
 
 /// Some of each family of hooks, the work that must go on, and the neighbours that must not be touched.
-const DIFFERS: [&str; 13] = [
+const DIFFERS: [&str; 16] = [
+    "hold-create",
+    "hold-threads",
+    "hold-exec",
     "F1a",
     "F2a",
     "E1b",
