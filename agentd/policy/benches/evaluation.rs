@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 
-use agentguard_policy::{AgentFacts, HostFacts, Input, PolicyFiles, PolicySet, RequestFacts};
+use agentguard_policy::{AgentFacts, HostFacts, Input, PolicyFiles, PolicySet, PreparedInput, RequestFacts};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn input() -> Input {
@@ -60,12 +60,13 @@ fn evaluation(criterion: &mut Criterion) {
     let files = PolicyFiles::read(&policies).expect("the shipped policy is there");
     let set = PolicySet::load(files.clone()).expect("the shipped policy loads");
     let input = input();
+    let prepared = PreparedInput::new(&input);
     criterion.bench_function("load", |bench| bench.iter(|| PolicySet::load(black_box(files.clone()))));
     criterion.bench_function("guardrails", |bench| bench.iter(|| set.guardrails(black_box(&input))));
     for (name, request) in requests() {
         let name = format!("findings/{name}");
         criterion.bench_function(&name, |bench| {
-            bench.iter(|| set.findings(black_box(&input), black_box(&request)))
+            bench.iter(|| set.findings(black_box(&prepared), black_box(&request)))
         });
     }
 }

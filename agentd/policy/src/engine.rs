@@ -2,15 +2,17 @@
 //!
 //! The only module that names regorus, but for the coverage report in [`crate::testing`].
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use regorus::Engine;
 use regorus::utils::limits::ExecutionTimerConfig;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::{PolicyError, PolicyErrors};
 use crate::files::{DATA_FILE, PolicyFiles};
+use crate::input::Input;
 
 /// One evaluation. Shipped packs take milliseconds; a rule that runs away is an error, not a daemon that hangs.
 const EVALUATION_LIMIT: Duration = Duration::from_secs(10);
@@ -76,6 +78,25 @@ pub(crate) fn parse(files: &PolicyFiles, contents: Contents) -> Result<Engine, P
         Err(error) => errors.push(error),
     }
     if errors.is_empty() { Ok(engine) } else { Err(PolicyErrors(errors)) }
+}
+
+/// An [`Input`] as the engine takes it. Turning a spec with thousands of grants takes longer than asking about a request,
+/// so whoever asks often keeps this.
+#[derive(Debug, Clone)]
+pub struct PreparedInput(Vec<(regorus::Value, regorus::Value)>);
+
+impl PreparedInput {
+    /// Turns all of it.
+    pub fn new(input: &Input) -> Self {
+        let parts = [("agent", json!(input.agent)), ("host", json!(input.host))];
+        Self(parts.map(|(name, part)| (name.into(), part.into())).into())
+    }
+
+    /// With what is asked about besides. What was turned is shared, not copied.
+    pub(crate) fn with(&self, parts: impl IntoIterator<Item = (&'static str, Value)>) -> regorus::Value {
+        let parts = parts.into_iter().map(|(name, part)| (name.into(), part.into()));
+        regorus::Value::from(self.0.iter().cloned().chain(parts).collect::<BTreeMap<_, _>>())
+    }
 }
 
 /// The value of one rule, `None` if it is undefined; the error is regorus' own text.

@@ -26,6 +26,7 @@ mod references;
 mod set;
 pub mod testing;
 
+pub use engine::PreparedInput;
 pub use error::{PolicyError, PolicyErrors};
 pub use files::{PolicyFiles, Version};
 pub use finding::Finding;

@@ -8,7 +8,7 @@ use regorus::Engine;
 use serde_json::{Value, json};
 
 use crate::decision::{self, Decided};
-use crate::engine::{self, Contents, TEST_SUFFIX};
+use crate::engine::{self, Contents, PreparedInput, TEST_SUFFIX};
 use crate::error::{PolicyError, PolicyErrors};
 use crate::files::{PolicyFiles, Version};
 use crate::finding::{self, Finding};
@@ -86,7 +86,7 @@ impl PolicySet {
     /// the agent must not start.
     pub fn guardrails(&self, input: &Input) -> Result<Vec<Rule>, PolicyErrors> {
         let mut engine = self.engine.clone();
-        engine.set_input(to_input(&json!({"agent": input.agent, "host": input.host})));
+        engine.set_input(PreparedInput::new(input).with([]));
         let mut rules = Vec::new();
         let mut errors = Vec::new();
         for (name, pack) in self.asked(GUARDRAILS) {
@@ -107,10 +107,13 @@ impl PolicySet {
     ///
     /// # Errors
     /// When any of them cannot be evaluated.
-    pub fn findings(&self, input: &Input, request: &RequestFacts) -> Result<Vec<Finding>, PolicyErrors> {
+    pub fn findings(
+        &self,
+        input: &PreparedInput,
+        request: &RequestFacts,
+    ) -> Result<Vec<Finding>, PolicyErrors> {
         let mut engine = self.engine.clone();
-        let input = json!({"agent": input.agent, "host": input.host, "request": request});
-        engine.set_input(to_input(&input));
+        engine.set_input(input.with([("request", json!(request))]));
         let mut findings = Vec::new();
         for (name, pack) in self.asked(DENY) {
             let mut found = Vec::new();
@@ -133,13 +136,12 @@ impl PolicySet {
     /// When any of them cannot be evaluated.
     pub fn decide(
         &self,
-        input: &Input,
+        input: &PreparedInput,
         request: &RequestFacts,
         held: &HeldFacts,
     ) -> Result<Option<Decided>, PolicyErrors> {
         let mut engine = self.engine.clone();
-        let input = json!({"agent": input.agent, "host": input.host, "request": request, "held": held});
-        engine.set_input(to_input(&input));
+        engine.set_input(input.with([("request", json!(request)), ("held", json!(held))]));
         let mut decided: Option<Decided> = None;
         for (name, pack) in self.asked(DECIDE) {
             for member in self.members(&mut engine, name, pack, DECIDE)? {
@@ -291,9 +293,10 @@ impl PolicySet {
         let requests = sample::requests();
         let mut errors: Vec<PolicyError> = Vec::new();
         for input in sample::inputs() {
-            let findings = requests.iter().map(|request| self.findings(&input, request).map(drop));
+            let prepared = PreparedInput::new(&input);
+            let findings = requests.iter().map(|request| self.findings(&prepared, request).map(drop));
             let decisions =
-                requests.iter().map(|request| self.decide(&input, request, &sample::held()).map(drop));
+                requests.iter().map(|request| self.decide(&prepared, request, &sample::held()).map(drop));
             let results = findings.chain(decisions).chain([self.guardrails(&input).map(drop)]);
             for error in results.filter_map(Result::err).flat_map(|errors| errors.0) {
                 if !errors.contains(&error) {
@@ -303,10 +306,6 @@ impl PolicySet {
         }
         if errors.is_empty() { Ok(self) } else { Err(PolicyErrors(errors)) }
     }
-}
-
-fn to_input(json: &Value) -> regorus::Value {
-    regorus::Value::from(json.clone())
 }
 
 /// The names of variables are the spec's own.

@@ -6,7 +6,8 @@ use std::path::Path;
 use agentguard_core::verdict::Severity;
 use agentguard_policy::decision::Answer;
 use agentguard_policy::{
-    AgentFacts, HeldFacts, HostFacts, Input, PolicyErrors, PolicyFiles, PolicySet, RequestFacts,
+    AgentFacts, HeldFacts, HostFacts, Input, PolicyErrors, PolicyFiles, PolicySet, PreparedInput,
+    RequestFacts,
 };
 
 fn load(contents: &[(&str, &str)]) -> Result<PolicySet, PolicyErrors> {
@@ -86,13 +87,13 @@ fn guardrails_come_in_the_order_of_the_file_with_their_lines() {
 fn a_finding_names_its_own_line_even_where_a_guardrail_has_the_same_id() {
     let set = load(&[("a/a.rego", GOOD)]).unwrap();
     let request = RequestFacts { port: Some(25), ..RequestFacts::default() };
-    let findings = set.findings(&input(1), &request).unwrap();
+    let findings = set.findings(&PreparedInput::new(&input(1)), &request).unwrap();
     let [finding] = findings.as_slice() else { panic!("{findings:?}") };
     assert_eq!(
         (finding.id.as_str(), finding.severity, finding.source.line),
         ("a.high_tier", Severity::Medium, 17)
     );
-    assert_eq!(set.findings(&input(1), &RequestFacts::default()).unwrap(), []);
+    assert_eq!(set.findings(&PreparedInput::new(&input(1)), &RequestFacts::default()).unwrap(), []);
 }
 
 const DECIDES: &str = r#"package agentguard.d
@@ -115,16 +116,19 @@ fn the_strictest_decision_counts_and_silence_is_none() {
     let set = load(&[("d/d.rego", DECIDES)]).unwrap();
     let read = RequestFacts { operation: "read".to_owned(), ..RequestFacts::default() };
     let mut held = HeldFacts::default();
-    let decided = set.decide(&input(1), &read, &held).unwrap().unwrap();
+    let decided = set.decide(&PreparedInput::new(&input(1)), &read, &held).unwrap().unwrap();
     assert_eq!((decided.id.as_str(), decided.answer, decided.reuse_sec), ("d.fine", Answer::Allow, Some(60)));
     assert_eq!(decided.source.line, 7);
     held.process.uid = 7;
-    let decided = set.decide(&input(1), &read, &held).unwrap().unwrap();
+    let decided = set.decide(&PreparedInput::new(&input(1)), &read, &held).unwrap().unwrap();
     assert_eq!(
         (decided.id.as_str(), decided.answer, decided.deadline_sec),
         ("d.unsure", Answer::Ask, Some(5))
     );
-    assert_eq!(set.decide(&input(1), &RequestFacts::default(), &HeldFacts::default()).unwrap(), None);
+    assert_eq!(
+        set.decide(&PreparedInput::new(&input(1)), &RequestFacts::default(), &HeldFacts::default()).unwrap(),
+        None
+    );
 }
 
 #[test]

@@ -17,8 +17,8 @@ use agentguard_core::approval::{Approval, Change, Refused, Reuse, State, Vote};
 use agentguard_core::ids::IncidentId;
 use agentguard_core::record::Record;
 use agentguard_core::verdict::Severity;
-use agentguard_policy::RequestFacts;
 use agentguard_policy::decision::{Answer, Decided};
+use agentguard_policy::{PreparedInput, RequestFacts};
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -207,7 +207,7 @@ impl Inner {
         let facts = facts::gather(&asked.record, held, reader.as_ref().ok());
         let mut request = RequestFacts::from(&asked.record);
         request.connections = 0;
-        match self.policy.get().decide(&rules.input, &request, &facts) {
+        match self.policy.get().decide(&PreparedInput::new(&rules.input), &request, &facts) {
             Ok(Some(decided)) => (decided.answer, Some(decided)),
             Ok(None) => (Answer::Ask, None),
             Err(error) => {
