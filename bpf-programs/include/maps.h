@@ -243,7 +243,8 @@ struct held {
 	__u32 verdict; /* VERDICT_HOLD while it waits */
 	__u32 used;    /* the call went on with this verdict, unless it is restarted for another request */
 	__u32 told;    /* load of the programs whose agentd has its record */
-	__u32 pad;
+	__u32 op;      /* enum path_op, or above for an address */
+	__u64 inode;   /* of the object, 0 if it has none */
 };
 
 struct siphash {
@@ -253,8 +254,11 @@ struct siphash {
 /* What is asked. */
 struct question {
 	__u64 request[2]; /* hash of agent, program, operation and object; 0 if it could not be told */
+	__u64 inode;
+	__u32 op;
 	__u32 call;
 	__u32 is_done;    /* it was decided and done a moment ago, by another hook of the same system call */
+	__u32 pad;
 };
 
 struct task_holds {

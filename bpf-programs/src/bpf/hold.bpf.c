@@ -64,6 +64,17 @@ static __always_inline bool restarts_compat(long number)
 	return false;
 }
 
+static __always_inline bool is_truncate(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	long number = regs->orig_ax;
+
+	if (task->thread_info.status & TS_COMPAT)
+		return number == 92 || number == 93 || number == 193 || number == 194;
+	return number == 76 || number == 77;
+}
+
 /* The task is in a system call of its own that has not returned yet and can begin again. Not so in a kernel worker, in
  * work that a task does for io_uring on its way out, and in hooks that run when a part is done. */
 static __always_inline bool can_wait(struct task_struct *task, const struct question *question)
@@ -93,6 +104,7 @@ static __always_inline bool begin_question(struct task_holds *mine, const struct
 	__u32 changed_nsec = 0;
 
 	mine->question.request[0] = mine->question.request[1] = 0;
+	mine->question.inode = 0;
 	mine->question.is_done = 0;
 	if (!siphash_begin(&mine->state))
 		return false;
@@ -111,19 +123,28 @@ __noinline int ask_path(struct label *label, struct path_request *request)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct path_buffer *text = bpf_task_storage_get(&task_path, task, 0, 0);
 	struct task_holds *mine = own_holds();
-	struct dentry *dentry;
+	struct inode *inode;
+	__s64 changed_sec;
+	__u32 changed_nsec;
 
 	if (!label || !request || !mine || !text)
 		return 0;
 	mine->question.call = request->call;
+	mine->question.op = request->op;
 	if (!begin_question(mine, label, (__u64)request->op << 32 | (request->op == PATH_CREATE ? NO_OP : request->also)))
 		return 0;
 	if (request->op == PATH_CREATE) {
 		mine->question.is_done = request->call == CALL_OPEN;
 	} else {
-		dentry = (struct dentry *)request->dentry;
-		siphash_word(&mine->state, BPF_CORE_READ(dentry, d_inode, i_ino));
-		siphash_word(&mine->state, BPF_CORE_READ(dentry, d_sb, s_dev));
+		inode = BPF_CORE_READ((struct dentry *)request->dentry, d_inode);
+		mine->question.inode = (__u64)inode;
+		siphash_word(&mine->state, BPF_CORE_READ(inode, i_ino));
+		siphash_word(&mine->state, BPF_CORE_READ(inode, i_sb, s_dev));
+	}
+	if (request->op == PATH_EXEC) { /* what was changed is another program */
+		inode_changed(inode, &changed_sec, &changed_nsec);
+		siphash_word(&mine->state, changed_sec);
+		siphash_word(&mine->state, changed_nsec);
 	}
 	siphash_text(&mine->state, text);
 	if (request->other_dentry) {
@@ -143,6 +164,7 @@ __noinline int ask_address(struct label *label, struct address_request *request)
 	if (!label || !request || !mine)
 		return 0;
 	mine->question.call = request->call;
+	mine->question.op = ON_ADDRESS;
 	if (!begin_question(mine, label, (__u64)ON_ADDRESS << 32 | request->op))
 		return 0;
 	siphash_word(&mine->state, *(__u64 *)&request->address[0]);
@@ -242,6 +264,8 @@ static __always_inline bool begin(struct task_holds *mine, struct held *held, co
 	held->verdict = VERDICT_HOLD;
 	held->used = 0;
 	held->told = 0;
+	held->op = mine->question.op;
+	held->inode = mine->question.inode;
 	count(COUNT_HELD);
 	return true;
 }
@@ -263,6 +287,13 @@ static __always_inline void turn(struct task_holds *mine, struct held *held, str
 	decision->told = held->told;
 	decision->recording = held->told == load_number ? RECORD_NOTHING : RECORD_HELD;
 	count(COUNT_TURNS);
+}
+
+/* An open that empties its file asks twice: to write, and a moment later to truncate. */
+static __always_inline bool opened_to_write(const struct task_holds *mine, const struct held *held, __u64 syscall)
+{
+	return mine->question.call == CALL_TRUNCATE && held->id && held->syscall == syscall && held->used &&
+	       held->op == PATH_WRITE && held->inode == mine->question.inode && held->verdict == VERDICT_ALLOW;
 }
 
 /* Takes the answer to a request that waits, if there is one. */
@@ -300,6 +331,11 @@ __noinline int hold_request(struct label *label, struct decision *decision)
 	for (int i = 0; i < HOLDS_PER_TASK; i++) {
 		struct held *one = &mine->held[i];
 
+		if (opened_to_write(mine, one, syscall) && !is_truncate()) {
+			decision->recording = RECORD_NOTHING;
+			follow_answer(decision, one->verdict, one->id);
+			return 0;
+		}
 		if (asked_before(one, &mine->question, syscall))
 			held = one;
 		else if (!one->id || (one->used && one->syscall != syscall))
