@@ -123,6 +123,7 @@ __noinline int ask_path(struct label *label, struct path_request *request)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct path_buffer *text = bpf_task_storage_get(&task_path, task, 0, 0);
 	struct task_holds *mine = own_holds();
+	struct dentry *dentry;
 	struct inode *inode;
 	__s64 changed_sec;
 	__u32 changed_nsec;
@@ -136,7 +137,8 @@ __noinline int ask_path(struct label *label, struct path_request *request)
 	if (request->op == PATH_CREATE) {
 		mine->question.is_done = request->call == CALL_OPEN;
 	} else {
-		inode = BPF_CORE_READ((struct dentry *)request->dentry, d_inode);
+		dentry = (struct dentry *)request->dentry;
+		inode = BPF_CORE_READ(dentry, d_inode);
 		mine->question.inode = (__u64)inode;
 		siphash_word(&mine->state, BPF_CORE_READ(inode, i_ino));
 		siphash_word(&mine->state, BPF_CORE_READ(inode, i_sb, s_dev));
