@@ -51,11 +51,11 @@ static __always_inline __u32 verdict_of(__u32 answer)
 	return answer & ANSWER_VERDICT_MASK;
 }
 
-/* The stricter of two answers; on a tie the higher layer. The two lowest fields order just so. */
+/* The stricter of two answers, "evaluate" below "hold"; on a tie the higher layer. */
 static __always_inline __u32 stricter(__u32 a, __u32 b)
 {
-	__u32 rank_a = (a & ANSWER_VERDICT_MASK) << 4 | (a & ANSWER_LAYER_MASK);
-	__u32 rank_b = (b & ANSWER_VERDICT_MASK) << 4 | (b & ANSWER_LAYER_MASK);
+	__u32 rank_a = (a & ANSWER_VERDICT_MASK) << 6 | (~a & ANSWER_EVALUATE) | (a & ANSWER_LAYER_MASK);
+	__u32 rank_b = (b & ANSWER_VERDICT_MASK) << 6 | (~b & ANSWER_EVALUATE) | (b & ANSWER_LAYER_MASK);
 
 	return rank_b > rank_a ? b : a;
 }

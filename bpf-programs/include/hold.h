@@ -14,6 +14,18 @@ int ask_path(struct label *label, struct path_request *request);
 int ask_address(struct label *label, struct address_request *request);
 int hold_request(struct label *label, struct decision *decision);
 
+enum answered {
+	ANSWERED_NOTHING = 0, /* the rules alone let it go on */
+	ANSWERED_THIS = 1,
+	ANSWERED_ANOTHER = 2,
+};
+
+/* An execve begins; returns 0. */
+int begin_command(void);
+
+/* Whether the command line of a new program, in task_host_path, is the one that an answer has let go on. */
+int command_was_answered(struct path_request *request);
+
 /* agentd has the record of this hold. Returns 0. */
 int hold_is_told(__u64 id);
 

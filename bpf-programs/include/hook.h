@@ -42,6 +42,8 @@ enum request_flags {
 	BLOCKS = 16,       /* this program's error stops the operation on every back end (cgroup programs) */
 	IS_TEXT = 64,      /* the object is not a file but the abstract unix address in text */
 	IS_NAME = 128,     /* dentry is a directory and text the name below it, in user memory */
+	HAS_ARGV = 256,    /* an execve that begins: its command line is decided, too */
+	INTERPRETED = 512, /* a new program that its kernel started as an interpreter for another file */
 	SILENT = 32,       /* never recorded: the kernel only asks whether it could */
 };
 
@@ -54,7 +56,13 @@ struct path_request {
 	__u64 dentry;
 	__u64 mount;    /* struct vfsmount, 0 if the hook does not know it */
 	__u64 other_dentry; /* rename, link: the second name; 0 if there is none */
-	__u64 other_mount;
+	union {
+		__u64 other_mount;
+		struct { /* of commands, which have no other name */
+			__u32 argv_size; /* set by command.bpf.c: 0 if the arguments could not be read */
+			__u32 argv_tail; /* where the second one begins */
+		};
+	};
 	__u32 other_op;
 	__u32 open_flags;
 	__u32 mode;
@@ -62,6 +70,7 @@ struct path_request {
 	union {
 		__u64 text;     /* kernel memory with IS_TEXT, user memory with IS_NAME */
 		__u64 file_key; /* with HAS_FILE */
+		__u64 argc;     /* with HAS_ARGV: how many arguments the kernel has taken */
 	};
 	__u64 file_id;  /* of the open whose record has the path, set by follow_file() */
 	__u64 recorded; /* set by enforce_path(): allowed, without audit, and the record is in the ring */

@@ -253,16 +253,25 @@ struct siphash {
 
 /* What is asked. */
 struct question {
-	__u64 request[2]; /* hash of agent, program, operation and object; 0 if it could not be told */
+	__u64 request[2]; /* hash of agent, program, operation and object; 0 if they could not be told */
 	__u64 inode;
 	__u32 op;
 	__u32 call;
 	__u32 is_done;    /* it was decided and done a moment ago, by another hook of the same system call */
-	__u32 pad;
+	__u32 is_command;
+};
+
+/* The command line that was asked last. */
+struct asked_command {
+	__u64 hash;      /* of all arguments */
+	__u64 tail_hash; /* of all but the first, for a script: its interpreter takes the place of the first */
+	__u32 tail_len;
+	__u32 answered;  /* an answer has let it go on */
 };
 
 struct task_holds {
 	struct held held[HOLDS_PER_TASK];
+	struct asked_command command;
 	/* From here on for one hook: the stack is too small. */
 	struct question question;
 	struct siphash state;

@@ -43,6 +43,7 @@ enum layer { LAYER_DEFAULT = 0, LAYER_GRANT = 1, LAYER_GUARDRAIL = 2 };
  *   bits 0-1  enum verdict
  *   bits 2-3  enum layer
  *   bit  4    the object must also be in exec_files with the recorded identity
+ *   bit  5    with VERDICT_HOLD: policy decides, and where it says nothing the request goes on ("evaluate")
  *   bits 8-31 rule index in the agent's ruleset, 0 = none
  */
 enum answer_bits {
@@ -50,6 +51,7 @@ enum answer_bits {
 	ANSWER_LAYER_SHIFT = 2,
 	ANSWER_LAYER_MASK = 0xc,
 	ANSWER_PINNED = 0x10,
+	ANSWER_EVALUATE = 0x20,
 	ANSWER_RULE_SHIFT = 8,
 };
 
@@ -115,7 +117,8 @@ enum reason {
 	REASON_ANSWERED = 10,     /* policy or a person answered when the request was held */
 	REASON_CANNOT_HOLD = 11,  /* the rule says hold, and this request cannot wait: io_uring, a kernel worker, a call that
 				   * has done a part already */
-	NR_REASONS = 12,
+	REASON_CHANGED = 12,      /* the command line of the new program is not the one that was answered */
+	NR_REASONS = 13,
 };
 
 /* Set for ever in the kernel: which agent a task belongs to. */

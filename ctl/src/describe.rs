@@ -102,8 +102,8 @@ fn peer(address: &str, port: u16, protocol: &str, name: Option<&str>) -> String 
 /// The verdict, and whether it took effect.
 pub(crate) fn verdict(decision: &Decision) -> String {
     match decision.verdict {
-        Verdict::Deny | Verdict::Hold if !decision.enforced => format!("({})", decision.verdict),
-        Verdict::Allow | Verdict::Audit | Verdict::Hold | Verdict::Deny => decision.verdict.to_string(),
+        stopping if stopping.stops() && !decision.enforced => format!("({stopping})"),
+        verdict => verdict.to_string(),
     }
 }
 
@@ -177,6 +177,7 @@ pub(crate) const fn reason_words(reason: Reason) -> &'static str {
         Reason::Foreign => "a process of somebody else",
         Reason::Answered => "answered before",
         Reason::CannotHold => "cannot be held",
+        Reason::Changed => "changed after its answer",
     }
 }
 

@@ -121,6 +121,8 @@ pub(crate) fn exec(seq: u64) -> Record {
         cwd: "/srv/app".to_owned(),
         argv: ["git", "commit", "-m", "two\nlines"].map(str::to_owned).to_vec(),
         truncated: false,
+        inode: 7,
+        device: "8:1".to_owned(),
     };
     record
 }

@@ -53,7 +53,7 @@ impl Tone {
         use agentguard_core::verdict::Verdict;
         match verdict {
             Verdict::Allow => Self::Good,
-            Verdict::Audit | Verdict::Hold => Self::Warn,
+            Verdict::Audit | Verdict::Evaluate | Verdict::Hold => Self::Warn,
             Verdict::Deny => Self::Bad,
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use agentguard_core::approval::{State, Vote};
+use agentguard_core::held::Asker;
 use agentguard_core::ids::{AgentKey, AgentName, IncidentId};
 use agentguard_core::record::Record;
 use agentguard_core::rule::{Rule, Source};
@@ -97,6 +98,8 @@ pub struct ApprovalView {
     pub sha256: String,
     /// The request.
     pub record: Record,
+    /// Who makes it.
+    pub asker: Asker,
 }
 
 /// Whether an agent still runs.

@@ -19,6 +19,7 @@ pub mod approval;
 pub mod automaton;
 pub mod capability;
 pub mod decide;
+pub mod held;
 pub mod ids;
 mod lower;
 pub mod operation;

@@ -78,10 +78,7 @@ pub(crate) fn class_default(defaults: &Defaults, op: ClassOp) -> Answer {
 
 /// The default of operations that the kernel can not hold.
 const fn unless_held(default: Verdict) -> Verdict {
-    match default {
-        Verdict::Hold => Verdict::Deny,
-        other => other,
-    }
+    if default.waits() { Verdict::Deny } else { default }
 }
 
 /// Both layers put together for one operation on a path.

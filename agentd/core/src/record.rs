@@ -158,6 +158,12 @@ pub enum Object {
         argv: Vec<String>,
         /// Whether they were cut.
         truncated: bool,
+        /// Inode number of the program.
+        #[serde(default)]
+        inode: u64,
+        /// Its device, `major:minor`.
+        #[serde(default)]
+        device: String,
     },
     /// A child.
     Fork {

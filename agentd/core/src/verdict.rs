@@ -15,7 +15,9 @@ pub enum Verdict {
     Allow,
     /// Goes on and is recorded as worth a look.
     Audit,
-    /// Waits for a decision.
+    /// Waits for policy; goes on if that says nothing.
+    Evaluate,
+    /// Waits for policy, and if that says nothing for a person.
     Hold,
     /// Fails with EPERM before it happens.
     Deny,
@@ -23,13 +25,14 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, by strictness.
-    pub const ALL: [Self; 4] = [Self::Allow, Self::Audit, Self::Hold, Self::Deny];
+    pub const ALL: [Self; 5] = [Self::Allow, Self::Audit, Self::Evaluate, Self::Hold, Self::Deny];
 
     /// As users write it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Allow => "allow",
             Self::Audit => "audit",
+            Self::Evaluate => "evaluate",
             Self::Hold => "hold",
             Self::Deny => "deny",
         }
@@ -39,8 +42,13 @@ impl Verdict {
     pub const fn stops(self) -> bool {
         match self {
             Self::Allow | Self::Audit => false,
-            Self::Hold | Self::Deny => true,
+            Self::Evaluate | Self::Hold | Self::Deny => true,
         }
+    }
+
+    /// Whether the operation waits for a decision.
+    pub const fn waits(self) -> bool {
+        matches!(self, Self::Evaluate | Self::Hold)
     }
 }
 
@@ -102,6 +110,8 @@ pub enum Reason {
     Answered,
     /// The rule says hold, and this request can not wait: io_uring, a kernel worker, a call that has done a part already.
     CannotHold,
+    /// The command line of the new program is not the one that was answered.
+    Changed,
 }
 
 /// What the rules say to one operation on one object: both layers already combined, the stricter wins.

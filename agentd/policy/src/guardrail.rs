@@ -67,9 +67,9 @@ impl Guardrail {
             return Err("the reason must be one line of text: it is what the user reads".to_owned());
         }
         let scopes = written.scopes()?;
-        if written.verdict == Verdict::Hold && !scopes.iter().all(can_hold) {
-            return Err("only operations on paths and addresses can be held, and of those not map_exec; \
-                        write allow, audit or deny"
+        if written.verdict.waits() && !scopes.iter().all(can_hold) {
+            return Err("only operations on paths and addresses and commands can be held, and of those not \
+                        map_exec; write allow, audit or deny"
                 .to_owned());
         }
         if scopes.is_empty() || scopes.len() > MAX_OBJECTS {
@@ -184,7 +184,7 @@ fn list<'w>(
 /// The kernel holds a system call only where it has done nothing yet.
 fn can_hold(scope: &Scope) -> bool {
     match scope {
-        Scope::Path { ops, .. } => !ops.iter().any(|op| matches!(op, PathOp::MapExec | PathOp::Command)),
+        Scope::Path { ops, .. } => !ops.contains(&PathOp::MapExec),
         Scope::Address { .. } | Scope::Name { .. } => true,
         Scope::Class { .. } | Scope::Capability { .. } => false,
     }

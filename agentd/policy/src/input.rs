@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use agentguard_core::held::Asker;
 use agentguard_core::operation::Operation;
 use agentguard_core::record::{Object, Record};
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,9 @@ pub struct RequestFacts {
     /// Arguments of an exec.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub argv: Option<Vec<String>>,
+    /// Whether the arguments were cut, after 4 KiB.
+    #[serde(default)]
+    pub truncated: bool,
     /// Working directory of an exec.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cwd: Option<String>,
@@ -115,44 +119,13 @@ pub struct RequestFacts {
 /// `input.held`: what is known besides about a request that waits.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HeldFacts {
-    /// Id of the rule that says hold; empty for a default.
+    /// Id of the rule that says hold or evaluate; empty for a default.
     pub rule: String,
-    /// The process that waits.
-    pub process: HeldProcess,
-    /// Who started it: its parent first.
-    pub lineage: Vec<Ancestor>,
+    /// `sha256`, `process` and `lineage`.
+    #[serde(flatten)]
+    pub asker: Asker,
     /// The agent's newest records, newest first.
     pub recent: Vec<Recent>,
-}
-
-/// `input.held.process`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct HeldProcess {
-    /// Process id.
-    pub pid: u32,
-    /// User.
-    pub uid: u32,
-    /// Its executable.
-    pub exe: String,
-    /// SHA-256 of the executable, lower-case hex; empty if it could not be read.
-    pub sha256: String,
-    /// Its arguments.
-    pub argv: Vec<String>,
-    /// Its working directory.
-    pub cwd: String,
-    /// Names of its environment variables, without their values.
-    pub environment: Vec<String>,
-}
-
-/// One member of `input.held.lineage`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Ancestor {
-    /// Process id.
-    pub pid: u32,
-    /// Its executable.
-    pub exe: String,
-    /// Its arguments.
-    pub argv: Vec<String>,
 }
 
 /// One member of `input.held.recent`.
@@ -214,7 +187,8 @@ impl RequestFacts {
                 self.name = Some(name.clone());
                 self.address = Some(*address);
             }
-            Object::Exec { path, cwd, argv, .. } => {
+            Object::Exec { path, cwd, argv, truncated, .. } => {
+                self.truncated = *truncated;
                 self.object = argv.join(" ");
                 self.path = Some(path.clone());
                 self.cwd = Some(cwd.clone());
@@ -241,10 +215,8 @@ impl RequestFacts {
 pub(crate) mod sample {
     use std::net::Ipv4Addr;
 
-    use super::{
-        AgentFacts, Ancestor, BTreeMap, HeldFacts, HeldProcess, HostFacts, Input, Interface, Recent,
-        RequestFacts,
-    };
+    use super::{AgentFacts, Asker, BTreeMap, HeldFacts, HostFacts, Input, Interface, Recent, RequestFacts};
+    use agentguard_core::held::{Ancestor, HeldProcess};
 
     const ROLES: [&str; 3] = ["compliance", "analysis", "ideation"];
     const TIERS: std::ops::RangeInclusive<u8> = 1..=4;
@@ -293,16 +265,19 @@ pub(crate) mod sample {
         let argv = vec!["bash".to_owned()];
         HeldFacts {
             rule: "filesystem.sample".to_owned(),
-            process: HeldProcess {
-                pid: 2,
-                uid: 1000,
-                exe: "/usr/bin/bash".to_owned(),
+            asker: Asker {
                 sha256: "0".repeat(64),
-                argv: argv.clone(),
-                cwd: "/srv/work".to_owned(),
-                environment: vec!["PATH".to_owned()],
+                process: HeldProcess {
+                    pid: 2,
+                    uid: 1000,
+                    exe: "/usr/bin/bash".to_owned(),
+                    sha256: "0".repeat(64),
+                    argv: argv.clone(),
+                    cwd: "/srv/work".to_owned(),
+                    environment: vec!["PATH".to_owned()],
+                },
+                lineage: vec![Ancestor { pid: 1, exe: "/usr/bin/bash".to_owned(), argv }],
             },
-            lineage: vec![Ancestor { pid: 1, exe: "/usr/bin/bash".to_owned(), argv }],
             recent: vec![Recent {
                 call: "open".to_owned(),
                 operation: "read".to_owned(),
@@ -340,6 +315,8 @@ mod tests {
             cwd: "/".to_owned(),
             argv: vec!["rm".to_owned(), "-rf".to_owned(), "/".to_owned()],
             truncated: false,
+            inode: 1,
+            device: "8:1".to_owned(),
         });
         assert_eq!(facts.object, "rm -rf /");
         assert_eq!(facts.path.as_deref(), Some("/usr/bin/rm"));

@@ -30,7 +30,5 @@ pub use engine::PreparedInput;
 pub use error::{PolicyError, PolicyErrors};
 pub use files::{PolicyFiles, Version};
 pub use finding::Finding;
-pub use input::{
-    AgentFacts, Ancestor, HeldFacts, HeldProcess, HostFacts, Input, Interface, Recent, RequestFacts,
-};
+pub use input::{AgentFacts, HeldFacts, HostFacts, Input, Interface, Recent, RequestFacts};
 pub use set::PolicySet;

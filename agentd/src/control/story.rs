@@ -55,7 +55,8 @@ pub(super) fn decide_again<'r>(evaluator: &'r Evaluator, record: &Record) -> Opt
         | Reason::NoRules
         | Reason::Identity
         | Reason::Foreign
-        | Reason::CannotHold => return None,
+        | Reason::CannotHold
+        | Reason::Changed => return None,
     }
     let seen = evaluator.explain(&request_of(record)?);
     match (record.operation, &record.object) {
@@ -166,6 +167,9 @@ pub(super) fn remedy_of_reason(reason: Reason) -> Remedy {
         Reason::CannotHold => impossible(
             "the rule says hold, and this call can not wait (io_uring, a mapping, a part of it is done); do it with a plain call"
                 .to_owned(),
+        ),
+        Reason::Changed => impossible(
+            "another thread changed the arguments while they were decided; run the command again".to_owned(),
         ),
         Reason::Rule | Reason::Default | Reason::Elsewhere | Reason::ResolvedName | Reason::Answered => impossible(
             "the rules that decided are not kept any more; ask about the present ones: agentctl policy explain".to_owned(),
@@ -306,7 +310,10 @@ fn what(record: &Record) -> String {
     let verb = match (record.decision.verdict, record.decision.enforced) {
         (Verdict::Deny, true) => "was denied",
         (Verdict::Deny, false) => "would be denied",
-        (Verdict::Hold, _) => "was held",
+        (Verdict::Hold, true) => "was held",
+        (Verdict::Hold, false) => "would be held",
+        (Verdict::Evaluate, true) => "was put to policy",
+        (Verdict::Evaluate, false) => "would be put to policy",
         (Verdict::Audit, _) => "was allowed and marked",
         (Verdict::Allow, _) => "was allowed",
     };

@@ -126,7 +126,7 @@ impl Findings {
                 self.hasher.hash_one((who, address, port, protocol, name, size))
             }
             Object::File { path, .. } => self.hasher.hash_one((who, record.operation, path)),
-            Object::Exec { path, cwd, argv, truncated } => {
+            Object::Exec { path, cwd, argv, truncated, .. } => {
                 self.hasher.hash_one((who, path, cwd, argv, truncated))
             }
             other => self.hasher.hash_one((who, format!("{other:?}"))),

@@ -40,6 +40,8 @@ pub struct Waiting {
     pub rules: Option<Arc<InForce>>,
     /// Their generation.
     pub generation: u32,
+    /// What they say: `hold` or `evaluate`.
+    pub verdict: Verdict,
 }
 
 /// The stage.
@@ -78,8 +80,8 @@ impl Decide {
         if let Some(rules) = &known.rules {
             record.findings = self.findings.of(&record, rules);
         }
-        let waiting =
-            known.hold.map(|mark| Waiting { mark, rules: known.rules, generation: known.generation });
+        let (generation, verdict) = (known.generation, known.ruling.answer.verdict);
+        let waiting = known.hold.map(|mark| Waiting { mark, rules: known.rules, generation, verdict });
         Decided { record, changes: known.changes, waiting }
     }
 }
@@ -143,6 +145,7 @@ fn reason_message(reason: Reason) -> &'static str {
         Reason::Foreign => "the target process is not of this agent",
         Reason::Answered => "policy or a person answered a request that was the same",
         Reason::CannotHold => "the rule says hold, and this call can not wait",
+        Reason::Changed => "the command line is not the one that was answered",
     }
 }
 

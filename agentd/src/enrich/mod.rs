@@ -19,7 +19,7 @@ use agentguard_core::record::{Object, Process};
 use crate::agents::directory::{Directory, InForce};
 use crate::bounded::Bounded;
 use crate::clock::BootToWall;
-use crate::sense::event::{Body, Event, Exec, HoldMark, Ruling};
+use crate::sense::event::{Body, Event, HoldMark, Ruling};
 use open_files::OpenFiles;
 use processes::Processes;
 pub use processes::{ProcessChange, Started};
@@ -157,7 +157,7 @@ impl Enrich {
                 Object::Class { detail: object::class(call, class, arguments) }
             }
             Body::Fork { child } => Object::Fork { child_pid: child.pid, child_start_ns: child.start_ns },
-            Body::Exec(Exec { path, cwd, argv, truncated }) => Object::Exec { path, cwd, argv, truncated },
+            Body::Exec(exec) => object::exec(exec),
             Body::Exit { code, signal } => Object::Exit { code, signal },
             Body::Credentials { old, new, old_capabilities, new_capabilities } => Object::Credentials {
                 detail: object::credentials(old, new, old_capabilities, new_capabilities),

@@ -4,7 +4,7 @@ use agentguard_core::capability;
 use agentguard_core::operation::ClassOp;
 use agentguard_core::record::Object;
 
-use crate::sense::event::File;
+use crate::sense::event::{Exec, File};
 
 const TCP: u16 = 6;
 const UDP: u16 = 17;
@@ -14,10 +14,19 @@ pub(super) fn file(file: File) -> Object {
         path: file.path,
         other: file.other,
         inode: file.inode,
-        device: format!("{}:{}", file.device >> 20, file.device & 0xf_ffff),
+        device: device(file.device),
         mode: file.mode,
         flags: file.flags,
     }
+}
+
+pub(super) fn exec(exec: Exec) -> Object {
+    let Exec { path, cwd, argv, truncated, inode, device: number } = exec;
+    Object::Exec { path, cwd, argv, truncated, inode, device: device(number) }
+}
+
+fn device(number: u32) -> String {
+    format!("{}:{}", number >> 20, number & 0xf_ffff)
 }
 
 pub(super) fn protocol(number: u16) -> String {

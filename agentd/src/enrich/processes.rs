@@ -84,7 +84,8 @@ impl Processes {
             return Seen { id: event.process, exe: None };
         }
         let exe = match &event.body {
-            Body::Exec(exec) => {
+            // One that fails or waits has not begun.
+            Body::Exec(exec) if !(event.ruling.enforced && event.ruling.verdict.stops()) => {
                 let exe: Arc<str> = exec.path.as_str().into();
                 changes.push(ProcessChange::Started(Started {
                     id: event.process,

@@ -1,15 +1,22 @@
 //! What policy sees of a request that waits, beside the request: the process, its lineage, what the agent did before.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use agentguard_core::record::Record;
-use agentguard_policy::{Ancestor, HeldFacts, HeldProcess, Recent};
+use agentguard_core::held::{Ancestor, Asker, HeldProcess};
+use agentguard_core::record::{Object, Record};
+use agentguard_policy::{HeldFacts, Recent};
+use nix::sys::stat::{major, minor};
 use procfs::process::Process;
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
 use crate::act::object;
+use crate::bounded::Bounded;
 use crate::kernel::Held;
 use crate::record::history::of_agent;
 
@@ -19,41 +26,81 @@ const MAX_ANCESTORS: usize = 16;
 /// Records told, the newest first.
 const MAX_RECENT: u32 = 20;
 
-/// Everything that can be told now. What can not is left empty: no rule should allow because of what is missing.
-pub(super) fn gather(record: &Record, held: &Held, store: Option<&Connection>) -> HeldFacts {
-    let process = i32::try_from(held.pid).ok().and_then(|pid| Process::new(pid).ok());
-    HeldFacts {
-        rule: record.decision.rule.clone().unwrap_or_default(),
-        process: process.as_ref().map(of_process).unwrap_or_default(),
-        lineage: process.map(lineage).unwrap_or_default(),
-        recent: store.map(|store| recent(record, store)).unwrap_or_default(),
+/// Hashes of programs remembered.
+const MAX_HASHES: usize = 1024;
+
+/// A file as it was when it was hashed: device, inode, ctime, size.
+type FileVersion = (u64, u64, (i64, i64), u64);
+
+/// Gathers facts, and remembers hashes: the same few programs ask again and again.
+pub(super) struct Gatherer(Mutex<Bounded<FileVersion, String>>);
+
+impl Default for Gatherer {
+    fn default() -> Self {
+        Self(Mutex::new(Bounded::new(MAX_HASHES)))
     }
 }
 
-fn of_process(process: &Process) -> HeldProcess {
-    let names = |environment: std::collections::HashMap<std::ffi::OsString, std::ffi::OsString>| {
-        let mut names: Vec<_> =
-            environment.into_keys().map(|name| name.to_string_lossy().into_owned()).collect();
-        names.sort_unstable();
-        names
-    };
-    HeldProcess {
-        pid: u32::try_from(process.pid).unwrap_or(0),
-        uid: process.uid().unwrap_or(u32::MAX),
-        exe: process.exe().map(|path| path.display().to_string()).unwrap_or_default(),
-        sha256: hash(process).unwrap_or_default(),
-        argv: process.cmdline().unwrap_or_default(),
-        cwd: process.cwd().map(|path| path.display().to_string()).unwrap_or_default(),
-        environment: process.environ().map(names).unwrap_or_default(),
+impl Gatherer {
+    /// Everything that can be told now. What can not is left empty: no rule should allow because of what is missing.
+    pub(super) fn gather(&self, record: &Record, held: &Held, store: Option<&Connection>) -> HeldFacts {
+        let process = i32::try_from(held.pid).ok().and_then(|pid| Process::new(pid).ok());
+        HeldFacts {
+            rule: record.decision.rule.clone().unwrap_or_default(),
+            asker: Asker {
+                sha256: self.hash_of_program(record, held.pid).unwrap_or_default(),
+                process: process.as_ref().map(|process| self.of_process(process)).unwrap_or_default(),
+                lineage: process.map(lineage).unwrap_or_default(),
+            },
+            recent: store.map(|store| recent(record, store)).unwrap_or_default(),
+        }
     }
-}
 
-/// Through /proc, so that it is the very file that runs, wherever its name leads by now.
-fn hash(process: &Process) -> io::Result<String> {
-    let mut file = File::open(format!("/proc/{}/exe", process.pid))?;
-    let mut hash = Sha256::new();
-    io::copy(&mut file, &mut hash)?;
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    fn of_process(&self, process: &Process) -> HeldProcess {
+        let names = |environment: HashMap<OsString, OsString>| {
+            let mut names: Vec<_> =
+                environment.into_keys().map(|name| name.to_string_lossy().into_owned()).collect();
+            names.sort_unstable();
+            names
+        };
+        // Through /proc, so that it is the very file that runs, wherever its name leads by now.
+        let executable = File::open(format!("/proc/{}/exe", process.pid));
+        HeldProcess {
+            pid: u32::try_from(process.pid).unwrap_or(0),
+            uid: process.uid().unwrap_or(u32::MAX),
+            exe: process.exe().map(|path| path.display().to_string()).unwrap_or_default(),
+            sha256: executable.and_then(|file| self.hash(file)).unwrap_or_default(),
+            argv: process.cmdline().unwrap_or_default(),
+            cwd: process.cwd().map(|path| path.display().to_string()).unwrap_or_default(),
+            environment: process.environ().map(names).unwrap_or_default(),
+        }
+    }
+
+    /// Only if the path leads to the very file that the kernel saw.
+    fn hash_of_program(&self, record: &Record, pid: u32) -> io::Result<String> {
+        let Object::Exec { path, inode, device, .. } = &record.object else { return Ok(String::new()) };
+        let file = File::open(format!("/proc/{pid}/root{path}"))?;
+        let meta = file.metadata()?;
+        let found = format!("{}:{}", major(meta.dev()), minor(meta.dev()));
+        if (meta.ino(), &found) == (*inode, device) { self.hash(file) } else { Ok(String::new()) }
+    }
+
+    fn hash(&self, mut file: File) -> io::Result<String> {
+        let meta = file.metadata()?;
+        let version = (meta.dev(), meta.ino(), (meta.ctime(), meta.ctime_nsec()), meta.len());
+        if let Some(known) = self.known().get(&version) {
+            return Ok(known.clone());
+        }
+        let mut hash = Sha256::new();
+        io::copy(&mut file, &mut hash)?;
+        let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.known().insert(version, hex.clone());
+        Ok(hex)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Bounded<FileVersion, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn lineage(process: Process) -> Vec<Ancestor> {

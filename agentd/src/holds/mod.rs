@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 
 use agentguard_api::report::ApprovalView;
 use agentguard_core::approval::{Approval, Change, Refused, Reuse, State, Vote};
+use agentguard_core::held::Asker;
 use agentguard_core::ids::IncidentId;
 use agentguard_core::record::Record;
-use agentguard_core::verdict::Severity;
+use agentguard_core::verdict::{Severity, Verdict};
 use agentguard_policy::decision::{Answer, Decided};
-use agentguard_policy::{PreparedInput, RequestFacts};
+use agentguard_policy::{HeldFacts, PreparedInput, RequestFacts};
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -29,6 +30,7 @@ use crate::kernel::{Held, Kernel, KernelError, StandingAnswer};
 use crate::policy::InUse;
 use crate::record::approvals::{self, StoredApproval};
 use crate::record::{Store, StoreError};
+use facts::Gatherer;
 use freezer::Freezer;
 
 /// How often deadlines, signals and tasks that are gone are looked at.
@@ -73,6 +75,7 @@ struct Inner {
     kernel: Arc<dyn Kernel>,
     policy: Arc<InUse>,
     store: Store,
+    facts: Gatherer,
     writer: Mutex<Connection>,
     pending: Mutex<BTreeMap<String, Pending>>,
     freezer: Mutex<Freezer>,
@@ -123,6 +126,7 @@ impl Holds {
             kernel,
             policy,
             store,
+            facts: Gatherer::default(),
             writer: Mutex::new(writer),
             pending: Mutex::new(pending),
             freezer: Mutex::new(freezer),
@@ -192,23 +196,25 @@ impl Inner {
         if self.pending().values().any(|pending| pending.held.id == held.id) {
             return; // an agentd before this one asked already
         }
-        let (answer, decided) = self.ask_policy(&asked, &held);
+        let reader = self.store.reader();
+        let facts = self.facts.gather(&asked.record, &held, reader.as_ref().ok());
+        let (answer, decided) = self.ask_policy(&asked, &facts);
         match answer {
             Answer::Allow => self.follow(&asked, &held, true, &decided),
             Answer::Deny => self.follow(&asked, &held, false, &decided),
-            Answer::Ask => self.ask_people(asked, held, decided),
+            Answer::Ask => self.ask_people(asked, held, decided, facts.asker),
         }
     }
 
-    /// What policy says. Where it says nothing, or can not be asked, people are.
-    fn ask_policy(&self, asked: &Asked, held: &Held) -> (Answer, Option<Decided>) {
+    /// What policy says. Where it says nothing the rule's own verdict tells what that means; where it can not be asked,
+    /// people are.
+    fn ask_policy(&self, asked: &Asked, facts: &HeldFacts) -> (Answer, Option<Decided>) {
         let Some(rules) = &asked.waiting.rules else { return (Answer::Ask, None) };
-        let reader = self.store.reader();
-        let facts = facts::gather(&asked.record, held, reader.as_ref().ok());
         let mut request = RequestFacts::from(&asked.record);
         request.connections = 0;
-        match self.policy.get().decide(&PreparedInput::new(&rules.input), &request, &facts) {
+        match self.policy.get().decide(&PreparedInput::new(&rules.input), &request, facts) {
             Ok(Some(decided)) => (decided.answer, Some(decided)),
+            Ok(None) if asked.waiting.verdict == Verdict::Evaluate => (Answer::Allow, None),
             Ok(None) => (Answer::Ask, None),
             Err(error) => {
                 tracing::error!(agent = %asked.record.agent, %error, "policy could not be asked; people are");
@@ -256,7 +262,7 @@ impl Inner {
         self.kernel.answer(held.id, allow)
     }
 
-    fn ask_people(&self, asked: Asked, held: Held, decided: Option<Decided>) {
+    fn ask_people(&self, asked: Asked, held: Held, decided: Option<Decided>, asker: Asker) {
         let Asked { record, waiting } = asked;
         let rule = record.decision.severity.unwrap_or(Severity::High);
         let severity = decided.as_ref().map_or(rule, |decided| decided.severity);
@@ -271,13 +277,14 @@ impl Inner {
         let stored = StoredApproval {
             id: id.clone(),
             hold: held.id,
-            sha256: fingerprint(&record, &held),
+            sha256: fingerprint(&record, &held, &asker),
             reason: decided.as_ref().map_or_else(|| record.decision.message.clone(), |d| d.reason.clone()),
             decided_by: decided.map(|decided| decided.id),
             generation: waiting.generation,
             asked_ns: held.since_ns,
             approval: Approval::ask(severity, deadline_ns, needed),
             record,
+            asker,
         };
         tracing::warn!(
             AGENTGUARD_AGENT = %stored.record.agent, AGENTGUARD_INCIDENT = %id,
@@ -387,11 +394,13 @@ impl Inner {
 }
 
 /// SHA-256 over the canonical JSON (RFC 8785) of what was asked: an approval is good for nothing else.
-fn fingerprint(record: &Record, held: &Held) -> String {
+fn fingerprint(record: &Record, held: &Held, asker: &Asker) -> String {
     let asked = serde_json::json!({
         "agent": record.agent,
         "version": record.decision.version,
         "exe": record.process.exe,
+        "exe_sha256": asker.process.sha256,
+        "program_sha256": asker.sha256,
         "call": record.call,
         "operation": record.operation,
         "object": record.object,
@@ -415,5 +424,6 @@ fn view(stored: &StoredApproval) -> ApprovalView {
         votes: stored.approval.votes.clone(),
         sha256: stored.sha256.clone(),
         record: stored.record.clone(),
+        asker: stored.asker.clone(),
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 
-use agentguard_core::record::Record;
+use agentguard_core::record::{Object, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::act::object;
@@ -21,7 +21,10 @@ const MAX_LINE: usize = 4096;
 /// process' own open file, so that it stands where the next thing that the process says comes after it.
 pub(super) fn tell(pid: u32, record: &Record, rule: &str, why: &str) {
     let incident = record.incident.as_ref().map_or("", |id| id.0.as_str());
-    let what = object(&record.object);
+    let what = match &record.object {
+        Object::Exec { argv, .. } if !argv.is_empty() => argv.join(" "),
+        other => object(other),
+    };
     let mut line =
         format!("agentguard: denied {} on {what}: {why} (rule {rule}, incident {incident})", record.call);
     line.retain(|character| !character.is_control());

@@ -113,7 +113,7 @@ pub(super) fn encode_answer(answer: Answer) -> u32 {
     let verdict = match answer.verdict {
         Verdict::Allow => types::verdict::VERDICT_ALLOW,
         Verdict::Audit => types::verdict::VERDICT_AUDIT,
-        Verdict::Hold => types::verdict::VERDICT_HOLD,
+        Verdict::Evaluate | Verdict::Hold => types::verdict::VERDICT_HOLD,
         Verdict::Deny => types::verdict::VERDICT_DENY,
     };
     let layer = match answer.layer {
@@ -124,5 +124,6 @@ pub(super) fn encode_answer(answer: Answer) -> u32 {
     verdict.0
         | layer.0 << answer_bits::ANSWER_LAYER_SHIFT.0
         | if answer.pinned { answer_bits::ANSWER_PINNED.0 } else { 0 }
+        | if answer.verdict == Verdict::Evaluate { answer_bits::ANSWER_EVALUATE.0 } else { 0 }
         | answer.rule.0 << answer_bits::ANSWER_RULE_SHIFT.0
 }

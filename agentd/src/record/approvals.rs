@@ -1,6 +1,7 @@
 //! Approvals in the store: what people were asked, and what became of it.
 
 use agentguard_core::approval::{Approval, State};
+use agentguard_core::held::Asker;
 use agentguard_core::ids::IncidentId;
 use agentguard_core::record::Record;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -32,6 +33,8 @@ pub struct StoredApproval {
     pub approval: Approval,
     /// The held request.
     pub record: Record,
+    /// Who makes it.
+    pub asker: Asker,
 }
 
 /// Writes an approval, or what changed about it.
@@ -39,7 +42,8 @@ pub fn put(connection: &Connection, stored: &StoredApproval) -> Result<(), Store
     connection
         .prepare_cached(
             "INSERT INTO approvals (id, hold, agent, time_ns, state, severity, sha256, reason, decided_by, generation, \
-             asked_ns, approval, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+             asked_ns, approval, record, asker) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
              ON CONFLICT (id) DO UPDATE SET state = excluded.state, approval = excluded.approval",
         )?
         .execute(params![
@@ -56,6 +60,7 @@ pub fn put(connection: &Connection, stored: &StoredApproval) -> Result<(), Store
             signed(stored.asked_ns),
             serde_json::to_string(&stored.approval)?,
             serde_json::to_string(&stored.record)?,
+            serde_json::to_string(&stored.asker)?,
         ])?;
     Ok(())
 }
@@ -104,5 +109,6 @@ fn of_row(row: &Row<'_>) -> Result<StoredApproval, StoreError> {
         asked_ns: unsigned(row, "asked_ns")?,
         approval: serde_json::from_str(&row.get::<_, String>("approval")?)?,
         record: serde_json::from_str(&row.get::<_, String>("record")?)?,
+        asker: serde_json::from_str(&row.get::<_, String>("asker")?)?,
     })
 }

@@ -12,6 +12,7 @@ CREATE TABLE approvals (
     generation INTEGER NOT NULL, -- of the agent's rules
     asked_ns   INTEGER NOT NULL, -- after boot
     approval   TEXT    NOT NULL, -- JSON: deadline and votes
-    record     TEXT    NOT NULL  -- JSON: the request
+    record     TEXT    NOT NULL, -- JSON: the request
+    asker      TEXT    NOT NULL  -- JSON: who makes it
 );
 CREATE INDEX approvals_by_state ON approvals (state, time_ns)

@@ -67,7 +67,10 @@ pub fn decode(record: &[u8]) -> Result<Event, DecodeError> {
         call: call(read!(bytes, event.call)?.into())?,
         operation,
         ruling: Ruling {
-            verdict: verdict(read!(bytes, event.verdict)?)?,
+            verdict: match verdict(read!(bytes, event.verdict)?)? {
+                Verdict::Hold if answer.verdict == Verdict::Evaluate => Verdict::Evaluate,
+                verdict => verdict,
+            },
             answer,
             reason: reason(read!(bytes, event.reason)?)?,
             enforced: read!(bytes, event.enforced)? != 0,
@@ -170,6 +173,8 @@ fn exec(bytes: Bytes<'_>) -> Result<Body, DecodeError> {
         argv: if argv_len == 0 { Vec::new() } else { argv.split(|byte| *byte == 0).map(text).collect() },
         // The kernel side sends the last NUL in neither text nor length, but counts it in the size.
         truncated: read!(bytes, exec_event.argv_size)? > argv_len.saturating_add(1),
+        inode: read!(bytes, exec_event.inode)?,
+        device: read!(bytes, exec_event.device)?,
     }))
 }
 
@@ -232,9 +237,14 @@ fn answer(word: u32) -> Result<Answer, DecodeError> {
     let wire::answer_bits(layer_mask) = wire::answer_bits::ANSWER_LAYER_MASK;
     let wire::answer_bits(layer_shift) = wire::answer_bits::ANSWER_LAYER_SHIFT;
     let wire::answer_bits(pinned) = wire::answer_bits::ANSWER_PINNED;
+    let wire::answer_bits(evaluate) = wire::answer_bits::ANSWER_EVALUATE;
     let wire::answer_bits(rule_shift) = wire::answer_bits::ANSWER_RULE_SHIFT;
+    let verdict = match verdict(word & verdict_mask)? {
+        Verdict::Hold if word & evaluate != 0 => Verdict::Evaluate,
+        verdict => verdict,
+    };
     Ok(Answer {
-        verdict: verdict(word & verdict_mask)?,
+        verdict,
         layer: layer((word & layer_mask) >> layer_shift)?,
         rule: RuleIndex(word >> rule_shift),
         pinned: word & pinned != 0,
@@ -255,6 +265,7 @@ fn reason(number: u32) -> Result<Reason, DecodeError> {
         wire::reason::REASON_FOREIGN => Ok(Reason::Foreign),
         wire::reason::REASON_ANSWERED => Ok(Reason::Answered),
         wire::reason::REASON_CANNOT_HOLD => Ok(Reason::CannotHold),
+        wire::reason::REASON_CHANGED => Ok(Reason::Changed),
         wire::reason(other) => Err(DecodeError::Reason(other)),
     }
 }

@@ -181,4 +181,8 @@ pub struct Exec {
     pub argv: Vec<String>,
     /// Whether they were cut.
     pub truncated: bool,
+    /// Inode number of the program.
+    pub inode: u64,
+    /// The kernel's own encoding: major << 20 | minor.
+    pub device: u32,
 }

@@ -247,6 +247,8 @@ struct linux_binprm {
 	struct file *file;
 	struct cred *cred;
 	const char *filename;
+	const char *interp;
+	int argc;
 	unsigned int secureexec : 1;
 };
 
@@ -290,6 +292,7 @@ struct bpf_iter__bpf_map_elem { struct bpf_iter_meta *meta; void *map; void *key
 struct pt_regs {
 	unsigned long r10;
 	unsigned long r8;
+	unsigned long cx;
 	unsigned long dx;
 	unsigned long si;
 	unsigned long di;

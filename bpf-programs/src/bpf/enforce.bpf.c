@@ -5,6 +5,7 @@
  * Each function decides first and records afterwards; the record can be lost, the decision cannot.
  */
 #include "bytes.h"
+#include "command.h"
 #include "decide.h"
 #include "hold.h"
 #include "log.h"
@@ -247,6 +248,9 @@ __noinline int enforce_path(struct path_request *request)
 		agent = agent_of(label);
 		if (decision.answer & ANSWER_PINNED && (!agent || !is_pinned_file(agent->ruleset, request->dentry)))
 			decision.reason = REASON_IDENTITY;
+		if (request->flags & HAS_ARGV && decision.reason != REASON_ELSEWHERE && can_block && agent &&
+		    agent->mode == MODE_ENFORCE)
+			decide_command(label->slot, request, &decision);
 	} else {
 		decision.reason = REASON_NO_MEMORY;
 		count(COUNT_NO_MEMORY);
@@ -267,7 +271,12 @@ __noinline int enforce_path(struct path_request *request)
 	if (request->flags & HAS_FILE && decision.effect == EFFECT_GO_ON)
 		follow_file(request, 0, label);
 	if (decision.recording != RECORD_NOTHING && (!(request->flags & QUIET) || decision.verdict != VERDICT_ALLOW)) {
-		request->recorded = record_path(label, request, text, &decision);
+		if (request->flags & HAS_ARGV && request->argv_size && decision.verdict >= VERDICT_HOLD) {
+			resolve_directory();
+			request->recorded = record_command(label, request, &decision);
+		} else {
+			request->recorded = record_path(label, request, text, &decision);
+		}
 		if (decision.recording == RECORD_HELD && request->recorded)
 			hold_is_told(decision.hold);
 		if (decision.verdict != VERDICT_ALLOW || decision.hold)

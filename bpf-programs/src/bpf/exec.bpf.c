@@ -5,6 +5,7 @@
  * One question for all three ways in (execve, mmap, mprotect), so that a loader started by hand is no way around
  * the rules. Not covered: what an interpreter reads as its program, which is a file like any other.
  */
+#include "command.h"
 #include "decide.h"
 
 #define PROT_EXEC 4
@@ -22,10 +23,10 @@ static __always_inline bool nameless(struct file *file)
 	       (__u64)BPF_CORE_READ(mount, mnt_ns) == MNT_INTERNAL_NS;
 }
 
-static __always_inline int enforce_code(struct file *file, __u32 call, __u32 op)
+static __always_inline int enforce_code(struct file *file, __u32 call, __u32 op, __u32 flags, __u32 argc)
 {
 	struct class_request without_name = { .call = call, .op = CLASS_EXEC_MEMFD };
-	struct path_request request = { .call = call, .op = op, .also = NO_OP };
+	struct path_request request = { .call = call, .op = op, .also = NO_OP, .flags = flags, .argc = argc };
 
 	if (nameless(file))
 		return outcome(enforce_class(&without_name));
@@ -42,13 +43,15 @@ static __always_inline int enforce_anonymous(__u32 call)
 	return outcome(enforce_class(&request));
 }
 
-/* Once for the file and once for each interpreter of a script. */
+/* Once for the file, with the command line, and once for each interpreter of a script. */
 SEC("lsm/bprm_check_security")
 int BPF_PROG(on_bprm_check, struct linux_binprm *bprm)
 {
 	if (!governed())
 		return 0;
-	return enforce_code(bprm->file, CALL_EXEC, PATH_EXEC);
+	if (interpreted(bprm))
+		return enforce_code(bprm->file, CALL_EXEC, PATH_EXEC, 0, 0);
+	return enforce_code(bprm->file, CALL_EXEC, PATH_EXEC, HAS_ARGV, bprm->argc);
 }
 
 /* What an execve gives beyond what the task has. False if nothing. */
@@ -97,7 +100,7 @@ int BPF_PROG(on_executable_mmap, struct file *file)
 		return 0;
 	if (!file)
 		return enforce_anonymous(CALL_MMAP);
-	return enforce_code(file, CALL_MMAP, PATH_MAP_EXEC);
+	return enforce_code(file, CALL_MMAP, PATH_MAP_EXEC, 0, 0);
 }
 
 /* A mapping that becomes executable. Private pages that were written to are no longer the file's. */
@@ -115,7 +118,7 @@ int BPF_PROG(on_mprotect, struct vm_area_struct *area, unsigned long requested, 
 		if (enforce_anonymous(CALL_MPROTECT))
 			return -EPERM;
 	}
-	return file ? enforce_code(file, CALL_MPROTECT, PATH_MAP_EXEC) : 0;
+	return file ? enforce_code(file, CALL_MPROTECT, PATH_MAP_EXEC, 0, 0) : 0;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -11,6 +11,7 @@
  * A system call may ask several questions, one hook after the other. Each restart asks all of them: those that were
  * answered keep their answers until the call went on.
  */
+#include "command.h"
 #include "hold.h"
 #include "siphash.h"
 
@@ -106,6 +107,7 @@ static __always_inline bool begin_question(struct task_holds *mine, const struct
 	mine->question.request[0] = mine->question.request[1] = 0;
 	mine->question.inode = 0;
 	mine->question.is_done = 0;
+	mine->question.is_command = 0;
 	if (!siphash_begin(&mine->state))
 		return false;
 	inode_changed(program, &changed_sec, &changed_nsec);
@@ -115,6 +117,60 @@ static __always_inline bool begin_question(struct task_holds *mine, const struct
 	siphash_word(&mine->state, changed_sec);
 	siphash_word(&mine->state, what);
 	return true;
+}
+
+static __noinline __u64 hash_of_text(struct siphash *state, struct path_buffer *text, __u32 begin)
+{
+	__u64 out[2];
+
+	if (!state || !text || !siphash_begin(state))
+		return 0;
+	text->begin = begin > text->end ? text->end : begin;
+	siphash_text(state, text);
+	text->begin = 0;
+	siphash_end(state, out);
+	return out[0];
+}
+
+static __always_inline void ask_command(struct task_holds *mine, struct path_request *request)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct path_buffer *text = bpf_task_storage_get(&task_host_path, task, 0, 0);
+
+	if (!text)
+		return;
+	mine->command.hash = hash_of_text(&mine->state, text, ARGV_LEN);
+	mine->command.tail_hash = hash_of_text(&mine->state, text, request->argv_tail);
+	mine->command.tail_len = text->end > request->argv_tail ? text->end - request->argv_tail : 0;
+}
+
+__noinline int begin_command(void)
+{
+	struct task_holds *mine = bpf_task_storage_get(&task_holds, bpf_get_current_task_btf(), 0, 0);
+
+	if (mine)
+		mine->command.answered = 0;
+	return 0;
+}
+
+__noinline int command_was_answered(struct path_request *request)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_holds *mine = bpf_task_storage_get(&task_holds, task, 0, 0);
+	struct path_buffer *text = bpf_task_storage_get(&task_host_path, task, 0, 0);
+	__u32 len;
+
+	if (!request || !mine || !text || !mine->command.answered)
+		return ANSWERED_NOTHING;
+	mine->command.answered = 0;
+	if (!(request->flags & INTERPRETED))
+		return hash_of_text(&mine->state, text, ARGV_LEN) == mine->command.hash ? ANSWERED_THIS :
+											 ANSWERED_ANOTHER;
+	len = mine->command.tail_len;
+	if (request->argv_size > MAX_ARGV - 8 || len + ARGV_LEN > text->end)
+		return ANSWERED_ANOTHER;
+	return hash_of_text(&mine->state, text, text->end - len) == mine->command.tail_hash ? ANSWERED_THIS :
+											      ANSWERED_ANOTHER;
 }
 
 /* A file that does not exist yet has no identity but its name; the hooks of its creation and of its open ask the same. */
@@ -132,6 +188,8 @@ __noinline int ask_path(struct label *label, struct path_request *request)
 		return 0;
 	mine->question.call = request->call;
 	mine->question.op = request->op;
+	if (request->flags & HAS_ARGV)
+		ask_command(mine, request);
 	if (!begin_question(mine, label, (__u64)request->op << 32 | (request->op == PATH_CREATE ? NO_OP : request->also)))
 		return 0;
 	if (request->op == PATH_CREATE) {
@@ -149,6 +207,17 @@ __noinline int ask_path(struct label *label, struct path_request *request)
 		siphash_word(&mine->state, changed_nsec);
 	}
 	siphash_text(&mine->state, text);
+	if (request->flags & HAS_ARGV) { /* the same words in another directory ask for something else */
+		struct dentry *cwd = BPF_CORE_READ(task, fs, pwd.dentry);
+
+		if (!request->argv_size)
+			return 0; /* could not be read */
+		mine->question.is_command = 1;
+		siphash_word(&mine->state, mine->command.hash);
+		siphash_word(&mine->state, request->argv_size);
+		siphash_word(&mine->state, BPF_CORE_READ(cwd, d_inode, i_ino));
+		siphash_word(&mine->state, BPF_CORE_READ(cwd, d_sb, s_dev));
+	}
 	if (request->other_dentry) {
 		siphash_word(&mine->state, request->other_op);
 		text = bpf_task_storage_get(&task_other_path, task, 0, 0);
@@ -196,8 +265,10 @@ static __noinline __u64 hash_of_syscall(struct siphash *state)
 	return out[0];
 }
 
-static __always_inline void follow_answer(struct decision *decision, __u32 verdict, __u64 id)
+static __always_inline void follow_answer(struct task_holds *mine, struct decision *decision, __u32 verdict, __u64 id)
 {
+	if (mine->question.is_command)
+		mine->command.answered = verdict == VERDICT_ALLOW;
 	decision->verdict = verdict;
 	decision->reason = REASON_ANSWERED;
 	decision->hold = id;
@@ -220,7 +291,7 @@ static __always_inline bool standing_answer(struct task_holds *mine, const struc
 	known = bpf_map_lookup_elem(&standing_answers, &mine->key);
 	if (!known || !agent || known->generation != agent->generation || known->expires_ns < bpf_ktime_get_boot_ns())
 		return false;
-	follow_answer(decision, known->verdict, known->id);
+	follow_answer(mine, decision, known->verdict, known->id);
 	return true;
 }
 
@@ -319,8 +390,12 @@ __noinline int hold_request(struct label *label, struct decision *decision)
 
 	if (!label || !decision)
 		return 0;
-	if (!mine || !mine->question.request[0]) {
+	if (!mine) {
 		refuse(decision, REASON_NO_MEMORY);
+		return 0;
+	}
+	if (!mine->question.request[0]) {
+		refuse(decision, REASON_CANNOT_HOLD);
 		return 0;
 	}
 	if (standing_answer(mine, label, decision))
@@ -335,7 +410,7 @@ __noinline int hold_request(struct label *label, struct decision *decision)
 
 		if (opened_to_write(mine, one, syscall) && !is_truncate()) {
 			decision->recording = RECORD_NOTHING;
-			follow_answer(decision, one->verdict, one->id);
+			follow_answer(mine, decision, one->verdict, one->id);
 			return 0;
 		}
 		if (asked_before(one, &mine->question, syscall))
@@ -348,7 +423,7 @@ __noinline int hold_request(struct label *label, struct decision *decision)
 	if (mine->question.is_done) {
 		decision->recording = RECORD_NOTHING;
 		if (held && held->verdict == VERDICT_ALLOW)
-			follow_answer(decision, held->verdict, held->id);
+			follow_answer(mine, decision, held->verdict, held->id);
 		else
 			refuse(decision, REASON_CANNOT_HOLD);
 		return 0;
@@ -356,7 +431,7 @@ __noinline int hold_request(struct label *label, struct decision *decision)
 	if (held && held->verdict != VERDICT_HOLD && !held->used) {
 		held->used = 1;
 		decision->recording = RECORD_NOTHING;
-		follow_answer(decision, held->verdict, held->id);
+		follow_answer(mine, decision, held->verdict, held->id);
 		return 0;
 	}
 	if (!held || held->used) {

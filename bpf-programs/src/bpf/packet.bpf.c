@@ -333,7 +333,7 @@ static __always_inline void follow_answers(struct __sk_buff *skb, struct packet 
 	if (!row)
 		return;
 	scan.answer = rule_word(row + PATH_RESOLVE);
-	if (verdict_of(scan.answer) >= VERDICT_HOLD || scan.answer >> ANSWER_RULE_SHIFT == 0)
+	if (verdict_of(scan.answer) == VERDICT_DENY || scan.answer >> ANSWER_RULE_SHIFT == 0)
 		return;
 	scan.generation = agent->generation;
 	scan.offset = at + DNS_HEADER + name_len + 4;

@@ -3,18 +3,14 @@
  * track.bpf.c - who is governed, and the life of governed processes.
  *
  * A task gets its label when it enters a governed cgroup or is enrolled, passes it to its children before they
- * run, and never loses it. Also the command line rules: at sched_process_exec the arguments are final and not one
- * instruction has run, so a denied command is killed before it begins, on every back end.
+ * run, and never loses it.
  */
-#include "decide.h"
+#include "command.h"
 #include "hold.h"
 #include "log.h"
 #include "record.h"
 
-#define ARGV "argv:"
-#define ARGV_LEN (sizeof(ARGV) - 1)
 #define SIGKILL 9
-#define CLONE_THREAD 0x10000
 #define MAX_CGROUP_DEPTH 16
 
 /* The agent of the nearest governed cgroup at or above this one. */
@@ -107,89 +103,12 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
-/* "argv:" and the arguments; the automaton takes the NUL between two of them for a space. */
-static __always_inline __u32 read_command(struct mm_struct *mm, struct path_buffer *out, __u32 *whole)
-{
-	unsigned long start = mm->arg_start;
-	__u32 size = mm->arg_end - start;
-	__u32 len = size;
-
-	if (len > MAX_ARGV - 8)
-		len = MAX_ARGV - 8;
-	barrier_var(len);
-	*whole = size;
-	out->begin = 0;
-	out->end = 0;
-	__builtin_memcpy(out->text, ARGV, ARGV_LEN);
-	if (len == 0 || bpf_probe_read_user(&out->text[ARGV_LEN], len & (MAX_ARGV - 1), (void *)start))
-		return 0;
-	out->end = ARGV_LEN + len - 1; /* without the last NUL */
-	return len - 1;
-}
-
-__noinline int record_exec(struct decision *decision, __u32 argv_len, __u32 argv_size)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct label *label = label_of(task);
-	struct path_buffer *path = bpf_task_storage_get(&task_path, task, 0, 0);
-	struct path_buffer *cwd = bpf_task_storage_get(&task_other_path, task, 0, 0);
-	struct path_buffer *argv = bpf_task_storage_get(&task_host_path, task, 0, 0);
-	struct exec_event *record;
-	struct bpf_dynptr ring;
-	__u32 path_len, cwd_len, size;
-
-	if (!decision || !label || !path || !cwd || !argv)
-		return 0;
-	path_len = path->end > path->begin ? path->end - path->begin : 0;
-	cwd_len = cwd->end > cwd->begin ? cwd->end - cwd->begin : 0;
-	if (path_len > MAX_PATH || cwd_len > MAX_PATH || argv_len > MAX_ARGV)
-		return 0;
-	size = sizeof(struct exec_event) + path_len + cwd_len + argv_len;
-	if (bpf_ringbuf_reserve_dynptr(&events, size, 0, &ring)) {
-		count(COUNT_LOST);
-		goto done;
-	}
-	record = bpf_dynptr_data(&ring, 0, sizeof(*record));
-	if (record) {
-		struct file *exe = task->mm->exe_file;
-
-		fill_head(&record->head, size, EVENT_EXEC, CALL_EXEC, label, decision);
-		record->inode = exe->f_inode->i_ino;
-		record->device = exe->f_inode->i_sb->s_dev;
-		record->path_len = path_len;
-		record->cwd_len = cwd_len;
-		record->argv_len = argv_len;
-		record->argv_size = argv_size;
-		record->pad = 0;
-	}
-	append_text(&ring, sizeof(struct exec_event), path, path->begin, path_len);
-	append_text(&ring, sizeof(struct exec_event) + path_len, cwd, cwd->begin, cwd_len);
-	append_text(&ring, sizeof(struct exec_event) + path_len + cwd_len, argv, ARGV_LEN, argv_len);
-done:
-	bpf_ringbuf_submit_dynptr(&ring, 0);
-	return 0;
-}
-
-/* Read as numbers: a function that is verified by itself takes no pointers of the kernel. */
-static __always_inline void path_of_exec(struct task_struct *task, struct path_buffer *path, struct path_buffer *cwd)
-{
-	struct file *exe = BPF_CORE_READ(task, mm, exe_file);
-	__u64 dentry = (__u64)BPF_CORE_READ(exe, f_path.dentry), mount = (__u64)BPF_CORE_READ(exe, f_path.mnt);
-
-	path->begin = path->end = cwd->begin = cwd->end = 0;
-	resolve_path(dentry, mount, ANY_NAMESPACE, path);
-	dentry = (__u64)BPF_CORE_READ(task, fs, pwd.dentry);
-	mount = (__u64)BPF_CORE_READ(task, fs, pwd.mnt);
-	resolve_path(dentry, mount, ANY_NAMESPACE, cwd);
-}
-
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task)
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	struct decision decision = { .reason = REASON_RULE, .op = PATH_COMMAND };
-	struct path_buffer *path, *cwd, *argv;
 	struct label *label = label_of(bpf_get_current_task_btf());
-	__u32 row, argv_len, argv_size = 0;
+	struct path_request request = { .call = CALL_EXEC, .op = PATH_COMMAND };
+	struct file *program;
 
 	if (!label) {
 		label = label_of_cgroup(task->cgroups->dfl_cgrp);
@@ -198,29 +117,13 @@ int BPF_PROG(on_exec, struct task_struct *task)
 	}
 	if (!agent_of(label) || label->slot == CANARY_SLOT)
 		return 0;
-	task = bpf_get_current_task_btf();
-	path = bpf_task_storage_get(&task_path, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	cwd = bpf_task_storage_get(&task_other_path, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	argv = bpf_task_storage_get(&task_host_path, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!path || !cwd || !argv) {
-		decision.reason = REASON_NO_MEMORY;
-		count(COUNT_NO_MEMORY);
-		conclude(&decision, label, 1);
-		if (decision.enforced)
-			bpf_send_signal(SIGKILL);
-		return 0;
-	}
-	argv_len = read_command(task->mm, argv, &argv_size);
-	row = walk_rules(label->slot, argv);
-	if (row)
-		decision.answer = rule_word(row + PATH_COMMAND);
-	else
-		decision.reason = REASON_NO_RULES;
-	conclude(&decision, label, 1);
-	if (decision.enforced)
+	program = task->mm->exe_file;
+	request.dentry = (__u64)program->f_path.dentry;
+	request.mount = (__u64)program->f_path.mnt;
+	if (interpreted(bprm))
+		request.flags = INTERPRETED;
+	if (command_at_birth(&request))
 		bpf_send_signal(SIGKILL);
-	path_of_exec(task, path, cwd);
-	record_exec(&decision, argv_len, argv_size);
 	return 0;
 }
 

@@ -152,7 +152,7 @@ impl Summary {
                 let calls = self.allowed.entry(Group::of(record).name()).or_default();
                 *calls.entry(record.call.clone()).or_default() += 1;
             }
-            Verdict::Hold | Verdict::Deny => self.stop(record),
+            Verdict::Evaluate | Verdict::Hold | Verdict::Deny => self.stop(record),
         }
     }
 

@@ -59,6 +59,7 @@ pub(super) fn grants(spec: &Spec, problems: &mut Problems) -> Grants {
     maker.unix();
     maker.peers("connect", &spec.network.connect, AddressOp::Connect, Verdict::Allow);
     maker.peers("listen", &spec.network.listen, AddressOp::Listen, Verdict::Allow);
+    maker.peers("hold", &spec.network.hold, AddressOp::Connect, Verdict::Hold);
     maker.peers("deny", &spec.network.deny, AddressOp::Connect, Verdict::Deny);
     maker.classes("network.sockets", &spec.network.sockets, &SOCKETS);
     maker.classes("process.allow", &spec.process.allow, &CLASSES);
@@ -102,6 +103,7 @@ impl Maker<'_> {
         let word = match verdict {
             Verdict::Allow => "granted",
             Verdict::Audit => "granted and recorded",
+            Verdict::Evaluate => "put to policy",
             Verdict::Hold => "held",
             Verdict::Deny => "denied",
         };
@@ -148,9 +150,14 @@ impl Maker<'_> {
         let exec = &self.spec.exec;
         self.executables(&exec.allow);
         self.patterns("exec.libraries", &exec.libraries, Kind::File, &[PathOp::MapExec], Verdict::Allow);
+        self.patterns("exec.hold", &exec.hold, Kind::File, &[PathOp::Exec], Verdict::Hold);
         self.patterns("exec.deny", &exec.deny, Kind::File, &EXEC_OPS, Verdict::Deny);
-        let commands = &exec.commands_deny;
-        self.patterns("exec.commands_deny", commands, Kind::Command, &[PathOp::Command], Verdict::Deny);
+        for (key, commands, verdict) in [
+            ("exec.commands_hold", &exec.commands_hold, Verdict::Hold),
+            ("exec.commands_deny", &exec.commands_deny, Verdict::Deny),
+        ] {
+            self.patterns(key, commands, Kind::Command, &[PathOp::Command], verdict);
+        }
         for (key, verdict, op) in [
             ("exec.anonymous", &exec.anonymous, ClassOp::ExecAnonymous),
             ("exec.memfd", &exec.memfd, ClassOp::ExecMemfd),
@@ -167,6 +174,7 @@ impl Maker<'_> {
         self.patterns("unix.connect", &unix.connect, Kind::Socket, &[PathOp::Connect], Verdict::Allow);
         self.patterns("unix.bind", &unix.bind, Kind::Abstract, &[PathOp::Bind], Verdict::Allow);
         let both = [PathOp::Connect, PathOp::Bind];
+        self.patterns("unix.hold", &unix.hold, Kind::Socket, &both, Verdict::Hold);
         self.patterns("unix.deny", &unix.deny, Kind::Socket, &both, Verdict::Deny);
     }
 

@@ -138,8 +138,12 @@ pub struct Exec {
     pub allow: Vec<Located<Executable>>,
     /// May be mapped executable.
     pub libraries: Vec<Located<String>>,
+    /// Their execution waits for policy or a person.
+    pub hold: Vec<Located<String>>,
     /// May be neither.
     pub deny: Vec<Located<String>>,
+    /// Command lines that wait for policy or a person.
+    pub commands_hold: Vec<Located<String>>,
     /// Command lines that are denied.
     pub commands_deny: Vec<Located<String>>,
     /// Executable memory without a file.
@@ -169,6 +173,8 @@ pub struct NetworkSection {
     pub connect: Vec<Located<Peer>>,
     /// Local addresses that may be listened on.
     pub listen: Vec<Located<Peer>>,
+    /// Peers whose connection waits for policy or a person.
+    pub hold: Vec<Located<Peer>>,
     /// Peers that may not.
     pub deny: Vec<Located<Peer>>,
     /// Name servers; empty means those of the host.
@@ -197,6 +203,8 @@ pub struct Unix {
     pub connect: Vec<Located<String>>,
     /// Abstract names that may be bound.
     pub bind: Vec<Located<String>>,
+    /// To connect to them or to bind them waits for policy or a person.
+    pub hold: Vec<Located<String>>,
     /// May be neither connected nor bound.
     pub deny: Vec<Located<String>>,
 }

@@ -31,7 +31,7 @@ pub(super) const SOCKETS: [(&str, ClassOp); 9] = [
 ];
 
 pub(super) fn section(reader: &mut Reader, root: Section<'_, '_>) -> NetworkSection {
-    let keys = ["default", "connect", "listen", "deny", "resolvers", "sockets"];
+    let keys = ["default", "connect", "listen", "hold", "deny", "resolvers", "sockets"];
     let section = reader.section(root, "network", &keys);
     let sockets = match section.get("sockets") {
         Some(_) => reader.strings(section, "sockets"),
@@ -41,6 +41,7 @@ pub(super) fn section(reader: &mut Reader, root: Section<'_, '_>) -> NetworkSect
         default: default(reader, section),
         connect: reader.list(section, "connect", |reader, value, name| peer(reader, value, name, "to")),
         listen: reader.list(section, "listen", |reader, value, name| peer(reader, value, name, "on")),
+        hold: reader.list(section, "hold", |reader, value, name| peer(reader, value, name, "to")),
         deny: reader.list(section, "deny", |reader, value, name| peer(reader, value, name, "to")),
         resolvers: reader.strings(section, "resolvers"),
         sockets,

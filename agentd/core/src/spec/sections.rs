@@ -18,8 +18,13 @@ const SECTIONS: [&str; 7] = ["agent", "variables", "files", "exec", "network", "
 const ROLES: [(&str, Role); 3] =
     [("compliance", Role::Compliance), ("analysis", Role::Analysis), ("ideation", Role::Ideation)];
 const MODES: [(&str, Mode); 2] = [("observe", Mode::Observe), ("enforce", Mode::Enforce)];
-const VERDICTS: [(&str, Verdict); 4] =
-    [("deny", Verdict::Deny), ("hold", Verdict::Hold), ("audit", Verdict::Audit), ("allow", Verdict::Allow)];
+const VERDICTS: [(&str, Verdict); 5] = [
+    ("deny", Verdict::Deny),
+    ("hold", Verdict::Hold),
+    ("evaluate", Verdict::Evaluate),
+    ("audit", Verdict::Audit),
+    ("allow", Verdict::Allow),
+];
 /// Digits of a SHA-256.
 const SHA256_DIGITS: usize = 64;
 
@@ -148,12 +153,13 @@ pub(super) fn default(reader: &mut Reader, section: Section<'_, '_>) -> Verdict 
 fn verdict(reader: &mut Reader, section: Section<'_, '_>, key: &str) -> Option<Located<Verdict>> {
     let word = reader.string(section, key)?;
     let name = section.path(key);
-    if word.value == "hold" {
-        let message = format!("{name} is `hold`, but this can not be held; write deny or audit");
+    let verdict = reader.one_of(&name, &word, &VERDICTS)?;
+    if verdict.waits() {
+        let message = format!("{name} is `{verdict}`, but this can not be held; write deny or audit");
         reader.problem(word.line, message);
         return None;
     }
-    reader.one_of(&name, &word, &VERDICTS).map(|verdict| word.with(verdict))
+    Some(word.with(verdict))
 }
 
 fn files(reader: &mut Reader, root: Section<'_, '_>) -> Files {
@@ -173,13 +179,26 @@ fn files(reader: &mut Reader, root: Section<'_, '_>) -> Files {
 }
 
 fn exec(reader: &mut Reader, root: Section<'_, '_>) -> Exec {
-    let keys = ["default", "allow", "libraries", "deny", "commands_deny", "anonymous", "memfd", "privileged"];
+    let keys = [
+        "default",
+        "allow",
+        "libraries",
+        "hold",
+        "deny",
+        "commands_hold",
+        "commands_deny",
+        "anonymous",
+        "memfd",
+        "privileged",
+    ];
     let section = reader.section(root, "exec", &keys);
     Exec {
         default: default(reader, section),
         allow: reader.list(section, "allow", executable),
         libraries: reader.strings(section, "libraries"),
+        hold: reader.strings(section, "hold"),
         deny: reader.strings(section, "deny"),
+        commands_hold: reader.strings(section, "commands_hold"),
         commands_deny: reader.strings(section, "commands_deny"),
         anonymous: verdict(reader, section, "anonymous"),
         memfd: verdict(reader, section, "memfd"),
@@ -213,11 +232,12 @@ fn sha256(reader: &mut Reader, hash: &Located<String>) -> Option<String> {
 }
 
 fn unix(reader: &mut Reader, root: Section<'_, '_>) -> Unix {
-    let section = reader.section(root, "unix", &["default", "connect", "bind", "deny"]);
+    let section = reader.section(root, "unix", &["default", "connect", "bind", "hold", "deny"]);
     Unix {
         default: default(reader, section),
         connect: reader.strings(section, "connect"),
         bind: reader.strings(section, "bind"),
+        hold: reader.strings(section, "hold"),
         deny: reader.strings(section, "deny"),
     }
 }
