@@ -2,10 +2,12 @@
 //!
 //! Every key is optional and an unknown key is an error that names its line. Knows no agent and no policy.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use agentguard_core::verdict::Severity;
 use serde::Deserialize;
 
 /// Where the configuration is looked for.
@@ -77,6 +79,10 @@ pub struct Retention {
 pub struct HoldLimits {
     /// Seconds until one that nobody answered is denied, where policy does not say.
     pub deadline_sec: u32,
+    /// How many different people must approve, by severity, where policy does not say; one where nothing is said.
+    pub reviewers: BTreeMap<Severity, u8>,
+    /// Group whose members may answer, beside root; empty for none.
+    pub group: String,
 }
 
 /// What to do when a spec asks to enforce something that the back end can not.
@@ -168,7 +174,7 @@ impl Default for Metrics {
 
 impl Default for HoldLimits {
     fn default() -> Self {
-        Self { deadline_sec: 300 }
+        Self { deadline_sec: 300, reviewers: BTreeMap::new(), group: String::new() }
     }
 }
 

@@ -106,8 +106,8 @@ impl Running {
             config.degraded,
         )?);
         let restored = registry.restore().await?;
-        let deadline = Duration::from_secs(config.holds.deadline_sec.into());
-        let (holds, asked, questions) = Holds::new(kernel.clone(), policy.clone(), store.clone(), deadline)?;
+        let limits = config.holds.clone();
+        let (holds, asked, questions) = Holds::new(kernel.clone(), policy.clone(), store.clone(), limits)?;
         tokio::spawn(holds.clone().run(questions));
         let stages = Stages {
             enrich: Enrich::new(directory),
@@ -122,6 +122,7 @@ impl Running {
             health: Arc::new(Health::new(kernel.clone())),
             kernel,
             registry,
+            reviewers: config.holds.group.as_str().into(),
             holds,
             store,
             followers,

@@ -1,9 +1,9 @@
 # Process: which programs, privileges and commands no agent may use, whatever its spec grants.
 #
 # Command guardrails look at the joined command line in the kernel and catch the plain spellings, early and with a
-# reason that says what was meant. They are no wall: what a command would do is decided again at every file, socket
-# and privilege that it asks for. The findings below take the command line apart. Lists are in data.json under
-# "process".
+# reason that says what was meant. Programs that do what their arguments say wait until this policy has taken those
+# apart. Neither is a wall: what a command would do is decided again at every file, socket and privilege that it asks
+# for. Lists are in data.json under "process".
 package agentguard.process
 
 import rego.v1
@@ -202,6 +202,75 @@ into_interpreter := concat(",", [pipe |
 	pipe := sprintf("%s%s", [before, interpreter])
 ])
 
+# ---- Programs whose arguments are read before they start ----
+
+guardrails contains {
+	"id": "evaluated_programs",
+	"paths": [sprintf("/**/{%s}", [concat(",", array.concat(process.evaluated_programs, process.shells))])],
+	"ops": ["exec"],
+	"verdict": "evaluate",
+	"severity": "MEDIUM",
+	"reason": "what this program does is in its arguments; policy reads them before it starts",
+} if {
+	input.host.backend != "tracing" # it can not wait there, and findings tell afterwards
+}
+
+# By the name that it is called, too: what is called npm is a script somewhere else.
+guardrails contains {
+	"id": "evaluated_commands",
+	"commands": [pattern |
+		some spelling in [spellings(array.concat(process.evaluated_programs, process.shells))]
+		some pattern in [spelling, sprintf("%s *", [spelling])]
+	],
+	"verdict": "evaluate",
+	"severity": "MEDIUM",
+	"reason": "what this program does is in its arguments; policy reads them before it starts",
+} if {
+	input.host.backend != "tracing"
+}
+
+# What a finding means for a command that waits.
+answers := {"CRITICAL": "deny", "HIGH": "ask"}
+
+decide contains {
+	"id": finding.id,
+	"answer": answers[finding.severity],
+	"severity": finding.severity,
+	"reason": finding.reason,
+} if {
+	input.request.call == "exec"
+	some finding in deny
+}
+
+# More than the kernel reads: nobody can say what is in the rest.
+decide contains {
+	"id": "long_command",
+	"answer": "ask",
+	"severity": "HIGH",
+	"reason": "the command line is longer than 4 KiB; only its beginning can be read",
+} if {
+	input.request.truncated
+	is_shell
+}
+
+# Only for commands that this pack itself has made wait: what a spec holds is for its reviewers.
+decide contains {
+	"id": "ordinary_command",
+	"answer": "allow",
+	"severity": "MEDIUM",
+	"reason": "nothing in this command line asks for a second look",
+	"reuse_sec": process.ordinary_command_sec,
+} if {
+	startswith(input.held.rule, "process.evaluated_")
+	input.request.call == "exec"
+	not worth_a_question
+}
+
+worth_a_question if {
+	some finding in deny
+	answers[finding.severity]
+}
+
 # ---- Findings: a command line taken apart ----
 
 base(word) := parts[count(parts) - 1] if parts := split(word, "/")
@@ -209,6 +278,14 @@ base(word) := parts[count(parts) - 1] if parts := split(word, "/")
 argv := input.request.argv
 
 is_shell if base(argv[0]) in process.shells
+
+# The first argument is whatever the caller likes; the file that starts is not.
+is_shell if base(input.request.path) in process.shells
+
+programs contains {"name": base(input.request.path), "args": array.slice(argv, 1, count(argv))} if {
+	input.request.call == "exec"
+	not is_shell
+}
 
 # What a shell was told to run: the word after -c, -lc, -ec …
 script := argv[first + 1] if {
@@ -407,6 +484,28 @@ deny contains {
 	every word in wanted {
 		word in program.args
 	}
+}
+
+deny contains {
+	"id": "foreign_package",
+	"severity": "HIGH",
+	"reason": sprintf("%s takes a package from %s, which is no package index of this host", [program.name, word]),
+} if {
+	some program in programs
+	program.name in process.package_managers
+	some word in program.args
+	regex.match(`^(git\+|https?:|git:|ssh:|file:)|^--(extra-)?index-url(=|$)|^--registry(=|$)`, word)
+}
+
+deny contains {
+	"id": "package_for_everyone",
+	"severity": "HIGH",
+	"reason": sprintf("%s installs for the whole host", [program.name]),
+} if {
+	some program in programs
+	program.name in process.package_managers
+	some word in program.args
+	word in {"-g", "--global", "--break-system-packages"}
 }
 
 deny contains {

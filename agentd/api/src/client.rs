@@ -13,9 +13,9 @@ use tonic::{Code, Request, Status, Streaming};
 use crate::report;
 use crate::v1::agentd_client::AgentdClient;
 use crate::v1::{
-    AnswerRequest, ApprovalsRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, Json,
-    PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
-    ReleaseRequest,
+    AnswerRequest, ApprovalsRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, GrantsRequest,
+    Json, PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
+    ReleaseRequest, RevokeRequest,
 };
 use crate::{GROUP, MAX_MESSAGE_BYTES};
 
@@ -203,6 +203,16 @@ impl Client {
         request: ApprovalsRequest,
     ) -> Result<Vec<report::ApprovalView>, ClientError> {
         value(self.rpc.approvals(request).await)
+    }
+
+    /// Ends an approval that is good for later requests, too.
+    pub async fn revoke(&mut self, request: RevokeRequest) -> Result<report::ApprovalView, ClientError> {
+        value(self.rpc.revoke(request).await)
+    }
+
+    /// Answers that stand for an agent.
+    pub async fn grants(&mut self, agent: &str) -> Result<Vec<report::GrantView>, ClientError> {
+        value(self.rpc.grants(GrantsRequest { agent: agent.to_owned() }).await)
     }
 
     /// A person's answer to a held request.

@@ -102,6 +102,19 @@ pub struct ApprovalView {
     pub asker: Asker,
 }
 
+/// An answer that stands in the kernel for requests that are the same as one before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantView {
+    /// Whether they go on.
+    pub allow: bool,
+    /// Wall clock; absent if it stands as long as the agent runs under the same rules.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_ns: Option<u64>,
+    /// The approval that it comes from; absent if policy alone answered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub approval: Option<ApprovalView>,
+}
+
 /// Whether an agent still runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            vote: deny ──────────────────► denied
-//! pending ── votes: allow, enough of them ► approved
+//! pending ── votes: allow, enough of them ► approved ── taken back ► revoked
 //!            deadline ────────────────────► expired     (the request is denied)
 //!            the task is gone ────────────► withdrawn
 //! ```
@@ -28,11 +28,14 @@ pub enum State {
     Expired,
     /// The task that asked is gone, or its agent was released.
     Withdrawn,
+    /// Approved for later requests too, and taken back.
+    Revoked,
 }
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Approved, Self::Denied, Self::Expired, Self::Withdrawn];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Approved, Self::Denied, Self::Expired, Self::Withdrawn, Self::Revoked];
 
     /// As users write it.
     pub const fn name(self) -> &'static str {
@@ -42,6 +45,7 @@ impl State {
             Self::Denied => "denied",
             Self::Expired => "expired",
             Self::Withdrawn => "withdrawn",
+            Self::Revoked => "revoked",
         }
     }
 }
@@ -97,6 +101,8 @@ pub enum Change {
     Tick,
     /// Nobody waits any more.
     Gone,
+    /// An approval ends; what went on already is done.
+    Revoke(Vote),
 }
 
 /// Why an answer was not taken. Each is one line for the person who gave it.
@@ -111,6 +117,9 @@ pub enum Refused {
     /// Nobody reads that.
     #[error("the justification is longer than {MAX_BECAUSE} characters")]
     TooLong,
+    /// There is nothing to take back.
+    #[error("it is {}; only what is approved for later requests too can be revoked", .0.name())]
+    NotStanding(State),
     /// One person counts once.
     #[error("{0} has approved it already; it needs {1} different people")]
     SamePerson(String, u8),
@@ -133,8 +142,10 @@ impl Approval {
         } else if now_ns >= self.deadline_ns {
             self.settle(State::Expired);
         }
-        if let Change::Vote(vote) = change {
-            self.vote(vote)?;
+        match change {
+            Change::Vote(vote) => self.vote(vote)?,
+            Change::Revoke(vote) => self.revoke(vote)?,
+            Change::Tick | Change::Gone => {}
         }
         Ok(self.state)
     }
@@ -142,6 +153,18 @@ impl Approval {
     /// How far the answer goes: as far as the most careful of those who said yes.
     pub fn reuse(&self) -> Reuse {
         self.votes.iter().filter(|vote| vote.allow).map(|vote| vote.reuse).min().unwrap_or(Reuse::Once)
+    }
+
+    fn revoke(&mut self, vote: Vote) -> Result<(), Refused> {
+        if self.state != State::Approved || self.reuse() == Reuse::Once {
+            return Err(Refused::NotStanding(self.state));
+        }
+        if vote.because.chars().count() > MAX_BECAUSE {
+            return Err(Refused::TooLong);
+        }
+        self.votes.push(vote);
+        self.state = State::Revoked;
+        Ok(())
     }
 
     fn vote(&mut self, vote: Vote) -> Result<(), Refused> {

@@ -119,7 +119,7 @@ fn the_strictest_decision_counts_and_silence_is_none() {
     let decided = set.decide(&PreparedInput::new(&input(1)), &read, &held).unwrap().unwrap();
     assert_eq!((decided.id.as_str(), decided.answer, decided.reuse_sec), ("d.fine", Answer::Allow, Some(60)));
     assert_eq!(decided.source.line, 7);
-    held.process.uid = 7;
+    held.asker.process.uid = 7;
     let decided = set.decide(&PreparedInput::new(&input(1)), &read, &held).unwrap().unwrap();
     assert_eq!(
         (decided.id.as_str(), decided.answer, decided.deadline_sec),

@@ -2,6 +2,7 @@
 
 use agentguard_api::GROUP;
 use agentguard_core::ids::AgentKey;
+use procfs::process::Process;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Status};
 
@@ -23,6 +24,8 @@ pub(super) enum Authority {
 pub(super) struct Caller {
     /// User.
     pub(super) uid: u32,
+    /// Its group.
+    pub(super) gid: u32,
     /// The process that connected.
     pub(super) pid: u32,
     /// What it may do.
@@ -41,6 +44,27 @@ impl Caller {
     /// As the journal and the policy history name it.
     pub(super) fn name(self) -> String {
         format!("uid {} ({})", self.uid, user::User::of(self.uid).name)
+    }
+
+    /// As approvals name it: who works as root is known by its login, so that two people are two.
+    pub(super) fn reviewer(self) -> String {
+        let login = i32::try_from(self.pid).ok().and_then(|pid| Process::new(pid).ok());
+        let login = login.and_then(|process| process.loginuid().ok());
+        match login.filter(|login| self.uid == 0 && *login != 0 && *login != u32::MAX) {
+            Some(login) => format!("{}, login uid {login} ({})", self.name(), user::User::of(login).name),
+            None => self.name(),
+        }
+    }
+
+    /// Root and members of the reviewers' group may answer held requests. May block on the account database.
+    pub(super) fn must_review(self, group: &str) -> Result<(), Status> {
+        let is_reviewer = || !group.is_empty() && user::is_member(self.uid, self.gid, group);
+        if self.authority == Authority::Root || is_reviewer() {
+            return Ok(());
+        }
+        let who =
+            if group.is_empty() { String::new() } else { format!(" and members of the group `{group}`") };
+        Err(Status::permission_denied(format!("only root{who} may answer a held request")))
     }
 
     /// Only root may go on.
@@ -111,7 +135,7 @@ fn label(kernel: &dyn Kernel, pid: u32) -> Result<Option<AgentKey>, Status> {
 
 /// Everything that decides, without anything that has to be asked for.
 fn judge(peer: Peer, governed: Option<AgentKey>, is_member: impl FnOnce() -> bool) -> Result<Caller, String> {
-    let caller = |authority| Caller { uid: peer.uid, pid: peer.pid, authority };
+    let caller = |authority| Caller { uid: peer.uid, gid: peer.gid, pid: peer.pid, authority };
     if governed.is_some() {
         return Err("a governed process may not talk to agentd".to_owned());
     }

@@ -22,9 +22,9 @@ use agentguard_api::report::Released;
 use agentguard_api::v1::agentd_server::Agentd;
 use agentguard_api::v1::enroll_request::Target;
 use agentguard_api::v1::{
-    AnswerRequest, ApprovalsRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, Json,
-    PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
-    ReleaseRequest,
+    AnswerRequest, ApprovalsRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, GrantsRequest,
+    Json, PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
+    ReleaseRequest, RevokeRequest,
 };
 use agentguard_core::ids::AgentName;
 use agentguard_core::spec::Mode;
@@ -62,6 +62,8 @@ pub struct Daemon {
     pub kernel: Arc<dyn Kernel>,
     /// Agents.
     pub registry: Arc<Registry>,
+    /// Members of this group may answer held requests, too; empty for none.
+    pub reviewers: Arc<str>,
     /// Records.
     pub store: Store,
     /// Live records.
@@ -186,9 +188,20 @@ impl Agentd for Control {
 
     async fn answer(&self, request: Request<AnswerRequest>) -> Result<Response<Json>, Status> {
         let caller = self.caller(&request).await?;
-        caller.must_be_root("answer a held request")?;
         let asked = request.into_inner();
         json(&self.read(move |daemon| approvals::answer(daemon, caller, asked)).await?)
+    }
+
+    async fn revoke(&self, request: Request<RevokeRequest>) -> Result<Response<Json>, Status> {
+        let caller = self.caller(&request).await?;
+        let asked = request.into_inner();
+        json(&self.read(move |daemon| approvals::revoke(daemon, caller, asked)).await?)
+    }
+
+    async fn grants(&self, request: Request<GrantsRequest>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        let agent = request.into_inner().agent;
+        json(&self.read(move |daemon| approvals::grants(daemon, &agent)).await?)
     }
 
     async fn policy_reload(&self, request: Request<Empty>) -> Result<Response<Json>, Status> {

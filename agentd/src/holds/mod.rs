@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use agentguard_api::report::ApprovalView;
-use agentguard_core::approval::{Approval, Change, Refused, Reuse, State, Vote};
+use agentguard_api::report::{ApprovalView, GrantView};
+use agentguard_core::approval::{Approval, Change, MAX_BECAUSE, Refused, Reuse, State, Vote};
 use agentguard_core::held::Asker;
-use agentguard_core::ids::IncidentId;
+use agentguard_core::ids::{AgentKey, IncidentId};
 use agentguard_core::record::Record;
 use agentguard_core::verdict::{Severity, Verdict};
 use agentguard_policy::decision::{Answer, Decided};
@@ -25,8 +25,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::clock::{self, BootToWall};
+use crate::config::HoldLimits;
 use crate::decide::Waiting;
-use crate::kernel::{Held, Kernel, KernelError, StandingAnswer};
+use crate::kernel::{Held, HeldRequest, Kernel, KernelError, StandingAnswer};
 use crate::policy::InUse;
 use crate::record::approvals::{self, StoredApproval};
 use crate::record::{Store, StoreError};
@@ -80,7 +81,7 @@ struct Inner {
     pending: Mutex<BTreeMap<String, Pending>>,
     freezer: Mutex<Freezer>,
     thawed: Mutex<BTreeMap<u32, Instant>>,
-    deadline: Duration,
+    limits: HoldLimits,
 }
 
 /// An approval that waits for people, and the request that waits for it.
@@ -96,7 +97,7 @@ impl Holds {
         kernel: Arc<dyn Kernel>,
         policy: Arc<InUse>,
         store: Store,
-        deadline: Duration,
+        limits: HoldLimits,
     ) -> Result<(Self, UnboundedSender<Asked>, UnboundedReceiver<Asked>), StoreError> {
         let writer = store.writer()?;
         let waiting: BTreeMap<u64, Held> =
@@ -131,7 +132,7 @@ impl Holds {
             pending: Mutex::new(pending),
             freezer: Mutex::new(freezer),
             thawed: Mutex::default(),
-            deadline,
+            limits,
         };
         Ok((Self(Arc::new(inner)), sender, receiver))
     }
@@ -172,6 +173,42 @@ impl Holds {
     pub fn answer(&self, id: &str, vote: Vote) -> Result<ApprovalView, AnswerError> {
         self.0.answer(id, vote)
     }
+
+    /// Ends an approval that is good for later requests, too. What it has let go on already is done.
+    pub fn revoke(&self, id: &str, vote: Vote) -> Result<ApprovalView, AnswerError> {
+        let reader = self.0.store.reader()?;
+        let unknown = || AnswerError::Unknown(id.to_owned());
+        let mut stored = approvals::get(&reader, id)?.ok_or_else(unknown)?;
+        let change = Change::Revoke(vote);
+        let refused = |refused| AnswerError::Refused(id.to_owned(), refused);
+        stored.approval.apply(change, clock::boot_ns()).map_err(refused)?;
+        for (request, answer) in self.0.kernel.standing()? {
+            if answer.hold == stored.hold {
+                self.0.kernel.revoke(&request)?;
+            }
+        }
+        self.0.write(&stored);
+        Ok(view(&stored))
+    }
+
+    /// The answers that stand for an agent now, in the order in which they end.
+    pub fn grants(&self, agent: AgentKey, generation: u32) -> Result<Vec<GrantView>, AnswerError> {
+        let (now, wall) = (clock::boot_ns(), BootToWall::now());
+        let reader = self.0.store.reader()?;
+        let mut standing = self.0.kernel.standing()?;
+        standing.retain(|(request, answer)| {
+            request.agent == agent && answer.generation == generation && answer.expires_ns > now
+        });
+        standing.sort_by_key(|(_, answer)| answer.expires_ns);
+        let grant = |(_, answer): (HeldRequest, StandingAnswer)| {
+            Ok(GrantView {
+                allow: answer.allow,
+                expires_ns: (answer.expires_ns != u64::MAX).then(|| wall.wall(answer.expires_ns)),
+                approval: approvals::of_hold(&reader, answer.hold)?.as_ref().map(view),
+            })
+        };
+        standing.into_iter().map(grant).collect()
+    }
 }
 
 impl Inner {
@@ -200,8 +237,8 @@ impl Inner {
         let facts = self.facts.gather(&asked.record, &held, reader.as_ref().ok());
         let (answer, decided) = self.ask_policy(&asked, &facts);
         match answer {
-            Answer::Allow => self.follow(&asked, &held, true, &decided),
-            Answer::Deny => self.follow(&asked, &held, false, &decided),
+            Answer::Allow => self.follow(asked, &held, true, decided, facts.asker),
+            Answer::Deny => self.follow(asked, &held, false, decided, facts.asker),
             Answer::Ask => self.ask_people(asked, held, decided, facts.asker),
         }
     }
@@ -223,23 +260,37 @@ impl Inner {
         }
     }
 
-    /// Policy's answer, put into effect.
-    fn follow(&self, asked: &Asked, held: &Held, allow: bool, decided: &Option<Decided>) {
-        let record = &asked.record;
-        let (id, reason, reuse) = decided.as_ref().map_or(("", "", None), |decided| {
-            (decided.id.as_str(), decided.reason.as_str(), decided.reuse_sec)
-        });
-        tracing::info!(
-            AGENTGUARD_AGENT = %record.agent, AGENTGUARD_RULE = id, AGENTGUARD_PID = record.process.pid,
-            "policy {} a held {} of agent {}: {reason} ({id})",
-            if allow { "allows" } else { "denies" }, record.call, record.agent,
-        );
+    /// Policy's answer, put into effect. A denial is written down like a person's.
+    fn follow(&self, asked: Asked, held: &Held, allow: bool, decided: Option<Decided>, asker: Asker) {
+        let generation = asked.waiting.generation;
+        let reuse =
+            decided.as_ref().and_then(|decided| decided.reuse_sec).map_or(Reuse::Once, Reuse::Seconds);
         if !allow {
-            note::tell(held.pid, record, id, reason);
+            self.deny(asked, held, decided, asker);
         }
-        let reuse = reuse.map_or(Reuse::Once, Reuse::Seconds);
-        if let Err(error) = self.put_into_effect(held, asked.waiting.generation, allow, reuse) {
+        if let Err(error) = self.put_into_effect(held, generation, allow, reuse) {
             tracing::error!(%error, "the answer to a held request did not reach the kernel; it waits");
+        }
+    }
+
+    fn deny(&self, asked: Asked, held: &Held, decided: Option<Decided>, asker: Asker) {
+        let (id, reason) = decided.as_ref().map_or(("", ""), |decided| (&decided.id, &decided.reason));
+        note::tell(held.pid, &asked.record, id, reason);
+        tracing::warn!(
+            AGENTGUARD_AGENT = %asked.record.agent, AGENTGUARD_RULE = id, AGENTGUARD_PID = held.pid,
+            "policy denies a held {} of agent {}: {reason} ({id})",
+            asked.record.call, asked.record.agent,
+        );
+        let vote = Vote {
+            by: "policy".to_owned(),
+            allow: false,
+            because: reason.chars().take(MAX_BECAUSE).collect(),
+            reuse: Reuse::Once,
+            time_ns: clock::wall_ns(),
+        };
+        let mut approval = Approval::ask(severity(&asked, decided.as_ref()), u64::MAX, 1);
+        if approval.apply(Change::Vote(vote), clock::boot_ns()).is_ok() {
+            self.write(&stored(asked, held, approval, decided, asker));
         }
     }
 
@@ -263,29 +314,15 @@ impl Inner {
     }
 
     fn ask_people(&self, asked: Asked, held: Held, decided: Option<Decided>, asker: Asker) {
-        let Asked { record, waiting } = asked;
-        let rule = record.decision.severity.unwrap_or(Severity::High);
-        let severity = decided.as_ref().map_or(rule, |decided| decided.severity);
-        let deadline = decided
-            .as_ref()
-            .and_then(|decided| decided.deadline_sec)
-            .map_or(self.deadline, |seconds| Duration::from_secs(seconds.into()));
-        let needed = decided.as_ref().and_then(|decided| decided.reviewers).unwrap_or(1);
-        let deadline_ns =
-            held.since_ns.saturating_add(u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX));
-        let id = record.incident.clone().unwrap_or_else(|| IncidentId(format!("hold-{}", held.id)));
-        let stored = StoredApproval {
-            id: id.clone(),
-            hold: held.id,
-            sha256: fingerprint(&record, &held, &asker),
-            reason: decided.as_ref().map_or_else(|| record.decision.message.clone(), |d| d.reason.clone()),
-            decided_by: decided.map(|decided| decided.id),
-            generation: waiting.generation,
-            asked_ns: held.since_ns,
-            approval: Approval::ask(severity, deadline_ns, needed),
-            record,
-            asker,
-        };
+        let severity = severity(&asked, decided.as_ref());
+        let deadline =
+            decided.as_ref().and_then(|decided| decided.deadline_sec).unwrap_or(self.limits.deadline_sec);
+        let set = self.limits.reviewers.get(&severity).copied();
+        let needed = decided.as_ref().and_then(|decided| decided.reviewers).or(set).unwrap_or(1);
+        let deadline_ns = held.since_ns.saturating_add(u64::from(deadline).saturating_mul(NS_PER_SEC));
+        let approval = Approval::ask(severity, deadline_ns, needed);
+        let stored = stored(asked, &held, approval, decided, asker);
+        let id = &stored.id;
         tracing::warn!(
             AGENTGUARD_AGENT = %stored.record.agent, AGENTGUARD_INCIDENT = %id,
             AGENTGUARD_PID = stored.record.process.pid,
@@ -294,7 +331,7 @@ impl Inner {
         );
         self.write(&stored);
         let pid = held.pid;
-        self.pending().insert(id.0, Pending { held, stored });
+        self.pending().insert(stored.id.0.clone(), Pending { held, stored });
         self.freezer().freeze(pid);
     }
 
@@ -390,6 +427,33 @@ impl Inner {
                 self.freezer().freeze(pid);
             }
         }
+    }
+}
+
+fn severity(asked: &Asked, decided: Option<&Decided>) -> Severity {
+    let of_rule = asked.record.decision.severity.unwrap_or(Severity::High);
+    decided.map_or(of_rule, |decided| decided.severity)
+}
+
+fn stored(
+    asked: Asked,
+    held: &Held,
+    approval: Approval,
+    decided: Option<Decided>,
+    asker: Asker,
+) -> StoredApproval {
+    let Asked { record, waiting } = asked;
+    StoredApproval {
+        id: record.incident.clone().unwrap_or_else(|| IncidentId(format!("hold-{}", held.id))),
+        hold: held.id,
+        sha256: fingerprint(&record, held, &asker),
+        reason: decided.as_ref().map_or_else(|| record.decision.message.clone(), |d| d.reason.clone()),
+        decided_by: decided.map(|decided| decided.id),
+        generation: waiting.generation,
+        asked_ns: held.since_ns,
+        approval,
+        record,
+        asker,
     }
 }
 

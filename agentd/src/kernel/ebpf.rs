@@ -357,6 +357,10 @@ impl Kernel for Ebpf {
         holds::stand(&self.maps, request, answer)
     }
 
+    fn standing(&self) -> Result<Vec<(HeldRequest, StandingAnswer)>, KernelError> {
+        Ok(holds::standing(&self.maps))
+    }
+
     fn revoke(&self, request: &HeldRequest) -> Result<(), KernelError> {
         holds::revoke(&self.maps, request)
     }

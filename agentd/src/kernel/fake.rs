@@ -175,6 +175,10 @@ impl Kernel for Fake {
         Ok(())
     }
 
+    fn standing(&self) -> Result<Vec<(HeldRequest, StandingAnswer)>, KernelError> {
+        Ok(self.attempt("standing")?.standing.iter().map(|(request, answer)| (*request, *answer)).collect())
+    }
+
     fn revoke(&self, request: &HeldRequest) -> Result<(), KernelError> {
         self.attempt("revoke")?.standing.remove(request);
         Ok(())

@@ -66,6 +66,22 @@ pub(super) fn stand(maps: &Maps, request: &HeldRequest, answer: StandingAnswer) 
     update(&maps.standing_answers, &key(request), &value)
 }
 
+/// Every answer that stands, also those that expired.
+pub(super) fn standing(maps: &Maps) -> Vec<(HeldRequest, StandingAnswer)> {
+    let standing = entries::<types::answered_request, types::standing_answer>(&maps.standing_answers);
+    let read = |(key, value): (types::answered_request, types::standing_answer)| {
+        let agent = AgentKey { slot: key.slot, serial: key.serial };
+        let answer = StandingAnswer {
+            allow: value.verdict == types::verdict::VERDICT_ALLOW.0,
+            expires_ns: value.expires_ns,
+            generation: value.generation,
+            hold: value.id,
+        };
+        (HeldRequest { agent, hash: key.request }, answer)
+    };
+    standing.into_iter().map(read).collect()
+}
+
 /// Takes a standing answer back.
 pub(super) fn revoke(maps: &Maps, request: &HeldRequest) -> Result<(), KernelError> {
     remove(&maps.standing_answers, &key(request))

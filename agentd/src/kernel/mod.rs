@@ -281,6 +281,9 @@ pub trait Kernel: Send + Sync {
     /// Answers every later request that is the same.
     fn stand(&self, request: &HeldRequest, answer: StandingAnswer) -> Result<(), KernelError>;
 
+    /// The answers that stand, also those that expired.
+    fn standing(&self) -> Result<Vec<(HeldRequest, StandingAnswer)>, KernelError>;
+
     /// Takes a standing answer back.
     fn revoke(&self, request: &HeldRequest) -> Result<(), KernelError>;
 }

@@ -77,6 +77,11 @@ pub fn settled(connection: &Connection) -> Result<Vec<StoredApproval>, StoreErro
     read(connection, sql, params![State::Pending.name(), MAX_SETTLED])
 }
 
+/// The one that this hold asked for.
+pub fn of_hold(connection: &Connection, hold: u64) -> Result<Option<StoredApproval>, StoreError> {
+    Ok(read(connection, "SELECT * FROM approvals WHERE hold = ?1", params![signed(hold)])?.pop())
+}
+
 /// One of them.
 pub fn get(connection: &Connection, id: &str) -> Result<Option<StoredApproval>, StoreError> {
     let sql = "SELECT * FROM approvals WHERE id = ?1";

@@ -15,4 +15,5 @@ CREATE TABLE approvals (
     record     TEXT    NOT NULL, -- JSON: the request
     asker      TEXT    NOT NULL  -- JSON: who makes it
 );
-CREATE INDEX approvals_by_state ON approvals (state, time_ns)
+CREATE INDEX approvals_by_state ON approvals (state, time_ns);
+CREATE INDEX approvals_by_hold ON approvals (hold)

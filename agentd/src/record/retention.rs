@@ -84,6 +84,7 @@ impl Retention {
              AND first_ns < ?2",
             [MAX_PROCESSES, oldest],
         )?;
+        transaction.execute("DELETE FROM approvals WHERE state <> 'pending' AND time_ns < ?1", [oldest])?;
         transaction.execute("DELETE FROM agents WHERE state <> 'running' AND ended_ns < ?1", [oldest])?;
         let stale = "SELECT version FROM rulesets WHERE used_ns < ?1 \
                      AND version NOT IN (SELECT version FROM agents WHERE state = 'running')";

@@ -212,6 +212,7 @@ const fn state(state: State) -> (&'static str, Tone) {
         State::Denied => ("denied", Tone::Bad),
         State::Expired => ("expired", Tone::Bad),
         State::Withdrawn => ("withdrawn", Tone::Dim),
+        State::Revoked => ("revoked", Tone::Warn),
     }
 }
 

@@ -6,9 +6,9 @@ use std::process::Command;
 
 use agentguard_api::v1::agentd_server::{Agentd, AgentdServer};
 use agentguard_api::v1::{
-    AnswerRequest, ApprovalsRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, Json,
-    PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
-    ReleaseRequest, enroll_request,
+    AnswerRequest, ApprovalsRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, GrantsRequest,
+    Json, PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
+    ReleaseRequest, RevokeRequest, enroll_request,
 };
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
@@ -131,6 +131,14 @@ impl Agentd for Fake {
     }
 
     async fn approvals(&self, _: Request<ApprovalsRequest>) -> Answer {
+        answer(&json!([]))
+    }
+
+    async fn revoke(&self, _: Request<RevokeRequest>) -> Answer {
+        Err(Status::unimplemented("revoke"))
+    }
+
+    async fn grants(&self, _: Request<GrantsRequest>) -> Answer {
         answer(&json!([]))
     }
 
