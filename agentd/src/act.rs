@@ -2,23 +2,15 @@
 //!
 //! Log lines are limited per agent, so that a flood of denials fills neither the journal nor the disk; records are not.
 
-use std::time::{Duration, Instant};
-
-use agentguard_core::ids::{AgentName, IncidentId};
+use agentguard_core::ids::IncidentId;
 use agentguard_core::record::{Object, Record};
 use agentguard_core::verdict::Verdict;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::bounded::Bounded;
 use crate::clock;
 use crate::decide::Decided;
 use crate::holds::Asked;
-
-/// Lines per agent and second. A person reads fewer, a log pipeline takes as many.
-const MAX_LINES_PER_SEC: u32 = 20;
-
-/// Agents whose lines are limited apart from each other.
-const MAX_AGENTS: usize = 1024;
+use crate::log_limit::LogLimit;
 
 /// Incident ids count microseconds from here, 2025-01-01: it keeps them at ten digits until 2060.
 const EPOCH_US: u64 = 1_735_689_600_000_000;
@@ -32,14 +24,8 @@ const ID_DIGITS: u32 = 10;
 /// The stage.
 pub struct Act {
     last_id: u64,
-    lines: Bounded<AgentName, Lines>,
+    lines: LogLimit,
     holds: UnboundedSender<Asked>,
-}
-
-struct Lines {
-    second: Instant,
-    written: u32,
-    left_out: u64,
 }
 
 impl Act {
@@ -47,7 +33,7 @@ impl Act {
     /// Requests that wait go to `holds`.
     pub fn new(last: Option<&IncidentId>, holds: UnboundedSender<Asked>) -> Self {
         let last_id = last.and_then(number_of).unwrap_or(0);
-        Self { last_id, lines: Bounded::new(MAX_AGENTS), holds }
+        Self { last_id, lines: LogLimit::default(), holds }
     }
 
     /// One batch.
@@ -77,24 +63,9 @@ impl Act {
     }
 
     fn tell(&mut self, record: &Record) {
-        if self.lines.get(&record.agent).is_none() {
-            let lines = Lines { second: Instant::now(), written: 0, left_out: 0 };
-            self.lines.insert(record.agent.clone(), lines);
+        if self.lines.allows(&record.agent) {
+            log(record);
         }
-        let Some(lines) = self.lines.get_mut(&record.agent) else { return };
-        if lines.second.elapsed() >= Duration::from_secs(1) {
-            if lines.left_out > 0 {
-                tracing::warn!(AGENTGUARD_AGENT = %record.agent, left_out = lines.left_out,
-                    "agent {}: {} more denials and findings were not logged; the store has them", record.agent, lines.left_out);
-            }
-            *lines = Lines { second: Instant::now(), written: 0, left_out: 0 };
-        }
-        if lines.written >= MAX_LINES_PER_SEC {
-            lines.left_out += 1;
-            return;
-        }
-        lines.written += 1;
-        log(record);
     }
 }
 

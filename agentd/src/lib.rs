@@ -34,6 +34,7 @@ pub mod holds;
 #[allow(unsafe_code)]
 pub mod kernel;
 #[forbid(unsafe_code)]
+pub mod log_limit;
 pub mod logging;
 #[forbid(unsafe_code)]
 pub mod pipeline;

@@ -107,7 +107,8 @@ impl Running {
         )?);
         let restored = registry.restore().await?;
         let limits = config.holds.clone();
-        let (holds, asked, questions) = Holds::new(kernel.clone(), policy.clone(), store.clone(), limits)?;
+        let (holds, asked, questions) =
+            Holds::new(kernel.clone(), policy.clone(), store.clone(), limits, counters.clone())?;
         tokio::spawn(holds.clone().run(questions));
         let stages = Stages {
             enrich: Enrich::new(directory),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentguard_api::report::{AgentView, Canary, StoreStatus};
 use agentguard_core::record::Record;
@@ -11,16 +12,57 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet,
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::kernel::{Counters, ProgramStats};
 use crate::record::kind;
 
 /// Counters that the pipeline adds to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct EventCounters {
     events: Family<EventLabels, Counter>,
     findings: Family<FindingLabels, Counter>,
+    hold_stages: Family<StageLabels, Histogram, fn() -> Histogram>,
+}
+
+/// From a tenth of a millisecond, doubling to three seconds.
+fn hold_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.0001, 2.0, 16))
+}
+
+impl Default for EventCounters {
+    fn default() -> Self {
+        Self {
+            events: Family::default(),
+            findings: Family::default(),
+            hold_stages: Family::new_with_constructor(hold_buckets),
+        }
+    }
+}
+
+/// What policy's answer to a held request takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldStage {
+    /// From the kernel to agentd.
+    Reach,
+    /// Facts about the process and what it asks for.
+    Facts,
+    /// Policy.
+    Policy,
+    /// Putting the answer into the kernel.
+    Answer,
+}
+
+impl HoldStage {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Reach => "reach",
+            Self::Facts => "facts",
+            Self::Policy => "policy",
+            Self::Answer => "answer",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -28,6 +70,11 @@ struct EventLabels {
     kind: &'static str,
     verdict: &'static str,
     enforced: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -59,6 +106,11 @@ pub struct Snapshot {
 }
 
 impl EventCounters {
+    /// One stage of one held request.
+    pub fn hold_stage(&self, stage: HoldStage, time: Duration) {
+        self.hold_stages.get_or_create(&StageLabels { stage: stage.name() }).observe(time.as_secs_f64());
+    }
+
     /// One record.
     pub fn count(&self, record: &Record) {
         let labels = EventLabels {
@@ -83,6 +135,11 @@ pub fn page(counters: &Arc<EventCounters>, snapshot: Snapshot) -> Result<String,
         counters.events.clone(),
     );
     registry.register("findings", "Findings of policy by severity", counters.findings.clone());
+    registry.register(
+        "hold_stage_seconds",
+        "What policy's answers to held requests took",
+        counters.hold_stages.clone(),
+    );
     registry.register_collector(Box::new(Asked(snapshot)));
     let mut page = String::new();
     text::encode(&mut page, &registry)?;

@@ -27,7 +27,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::clock::{self, BootToWall};
 use crate::config::HoldLimits;
 use crate::decide::Waiting;
+use crate::export::metrics::{EventCounters, HoldStage};
 use crate::kernel::{Held, HeldRequest, Kernel, KernelError, StandingAnswer};
+use crate::log_limit::LogLimit;
 use crate::policy::InUse;
 use crate::record::approvals::{self, StoredApproval};
 use crate::record::{Store, StoreError};
@@ -77,11 +79,13 @@ struct Inner {
     policy: Arc<InUse>,
     store: Store,
     facts: Gatherer,
+    lines: Mutex<LogLimit>,
     writer: Mutex<Connection>,
     pending: Mutex<BTreeMap<String, Pending>>,
     freezer: Mutex<Freezer>,
     thawed: Mutex<BTreeMap<u32, Instant>>,
     limits: HoldLimits,
+    counters: Arc<EventCounters>,
 }
 
 /// An approval that waits for people, and the request that waits for it.
@@ -98,6 +102,7 @@ impl Holds {
         policy: Arc<InUse>,
         store: Store,
         limits: HoldLimits,
+        counters: Arc<EventCounters>,
     ) -> Result<(Self, UnboundedSender<Asked>, UnboundedReceiver<Asked>), StoreError> {
         let writer = store.writer()?;
         let waiting: BTreeMap<u64, Held> =
@@ -128,11 +133,13 @@ impl Holds {
             policy,
             store,
             facts: Gatherer::default(),
+            lines: Mutex::default(),
             writer: Mutex::new(writer),
             pending: Mutex::new(pending),
             freezer: Mutex::new(freezer),
             thawed: Mutex::default(),
             limits,
+            counters,
         };
         Ok((Self(Arc::new(inner)), sender, receiver))
     }
@@ -233,14 +240,25 @@ impl Inner {
         if self.pending().values().any(|pending| pending.held.id == held.id) {
             return; // an agentd before this one asked already
         }
-        let reader = self.store.reader();
-        let facts = self.facts.gather(&asked.record, &held, reader.as_ref().ok());
-        let (answer, decided) = self.ask_policy(&asked, &facts);
+        let since = clock::boot_ns().saturating_sub(held.since_ns);
+        self.counters.hold_stage(HoldStage::Reach, Duration::from_nanos(since));
+        let facts = self.timed(HoldStage::Facts, || {
+            let reader = self.store.reader();
+            self.facts.gather(&asked.record, &held, reader.as_ref().ok())
+        });
+        let (answer, decided) = self.timed(HoldStage::Policy, || self.ask_policy(&asked, &facts));
         match answer {
             Answer::Allow => self.follow(asked, &held, true, decided, facts.asker),
             Answer::Deny => self.follow(asked, &held, false, decided, facts.asker),
             Answer::Ask => self.ask_people(asked, held, decided, facts.asker),
         }
+    }
+
+    fn timed<T>(&self, stage: HoldStage, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let done = work();
+        self.counters.hold_stage(stage, start.elapsed());
+        done
     }
 
     /// What policy says. Where it says nothing the rule's own verdict tells what that means; where it can not be asked,
@@ -268,7 +286,8 @@ impl Inner {
         if !allow {
             self.deny(asked, held, decided, asker);
         }
-        if let Err(error) = self.put_into_effect(held, generation, allow, reuse) {
+        let effect = self.timed(HoldStage::Answer, || self.put_into_effect(held, generation, allow, reuse));
+        if let Err(error) = effect {
             tracing::error!(%error, "the answer to a held request did not reach the kernel; it waits");
         }
     }
@@ -276,11 +295,15 @@ impl Inner {
     fn deny(&self, asked: Asked, held: &Held, decided: Option<Decided>, asker: Asker) {
         let (id, reason) = decided.as_ref().map_or(("", ""), |decided| (&decided.id, &decided.reason));
         note::tell(held.pid, &asked.record, id, reason);
-        tracing::warn!(
-            AGENTGUARD_AGENT = %asked.record.agent, AGENTGUARD_RULE = id, AGENTGUARD_PID = held.pid,
-            "policy denies a held {} of agent {}: {reason} ({id})",
-            asked.record.call, asked.record.agent,
-        );
+        if self.lines.lock().unwrap_or_else(PoisonError::into_inner).allows(&asked.record.agent) {
+            let incident = asked.record.incident.as_ref().map_or("", |incident| &incident.0);
+            tracing::warn!(
+                AGENTGUARD_AGENT = %asked.record.agent, AGENTGUARD_RULE = id, AGENTGUARD_PID = held.pid,
+                AGENTGUARD_INCIDENT = incident, AGENTGUARD_CALL = asked.record.call,
+                "policy denied a held {} of agent {}: {reason} ({id}) {incident}",
+                asked.record.call, asked.record.agent,
+            );
+        }
         let vote = Vote {
             by: "policy".to_owned(),
             allow: false,

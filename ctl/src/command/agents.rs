@@ -2,28 +2,72 @@
 
 use std::io;
 
-use agentguard_api::report::{AgentState, AgentView};
-use clap::Args;
+use agentguard_api::report::{AgentState, AgentView, ApprovalView, GrantView};
+use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use crate::daemon::Daemon;
+use crate::describe;
 use crate::exit::{Failure, Outcome};
 use crate::moment;
-use crate::screen::{Format, Screen, Tone, cell};
+use crate::screen::{Format, Screen, Tone, cell, printable};
 
 /// What was typed after `agents`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Also those that ended or were released
     #[arg(long)]
     all: bool,
 }
 
-/// Lists the agents.
+#[derive(Debug, Subcommand)]
+enum What {
+    /// One agent, and the answers to held requests that stand for it
+    Show {
+        /// Its name
+        name: String,
+    },
+}
+
+/// An agent with what stands for it: what `-o json` prints.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    agent: AgentView,
+    grants: Vec<GrantView>,
+}
+
+/// Lists the agents, or shows one.
 pub(crate) fn run(
     arguments: &Arguments,
     daemon: &mut Daemon,
     screen: &mut Screen<'_>,
 ) -> Result<Outcome, Failure> {
+    match &arguments.what {
+        None => list(arguments, daemon, screen),
+        Some(What::Show { name }) => {
+            let agents = daemon.call(async |client| client.agents().await)?;
+            let newest = agents.into_iter().filter(|agent| agent.name.0 == *name);
+            let unknown = || Failure::Usage(format!("there is no agent `{name}`; see agentctl agents --all"));
+            let agent = newest.max_by_key(|agent| agent.enrolled_ns).ok_or_else(unknown)?;
+            let grants = match agent.state {
+                AgentState::Running => daemon.call(async |client| client.grants(name).await)?,
+                AgentState::Finished | AgentState::Released => Vec::new(),
+            };
+            let shown = Shown { agent, grants };
+            match screen.format() {
+                Format::Table => one(screen, &shown)?,
+                Format::Json | Format::Ndjson => screen.document(&shown)?,
+            }
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+fn list(arguments: &Arguments, daemon: &mut Daemon, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
     let mut agents = daemon.call(async |client| client.agents().await)?;
     agents.retain(|agent| arguments.all || agent.state == AgentState::Running);
     match screen.format() {
@@ -31,6 +75,56 @@ pub(crate) fn run(
         Format::Json | Format::Ndjson => screen.documents(&agents)?,
     }
     Ok(Outcome::Done)
+}
+
+fn one(screen: &mut Screen<'_>, shown: &Shown) -> io::Result<()> {
+    let Shown { agent, grants } = shown;
+    let (words, tone) = state(agent.state);
+    let title = screen.paint(Tone::Strong, &format!("Agent {}", agent.name));
+    let words = screen.paint(tone, words);
+    screen.line(format!("{title}  {words}"))?;
+    for (name, value) in [
+        ("mode", agent.mode.clone()),
+        ("role", format!("{}, tier {}", agent.role, agent.tier)),
+        ("target", printable(&agent.target)),
+        ("uid", agent.uid.to_string()),
+        ("spec", printable(&agent.spec_file)),
+        ("rules", format!("{} ({})", agent.rules, agent.version)),
+        ("processes", agent.processes.to_string()),
+        ("records", format!("{}, {} denied", agent.records, agent.denied)),
+        ("since", moment::precise(agent.enrolled_ns)),
+    ] {
+        screen.line(format!("{name:<10} {value}"))?;
+    }
+    if grants.is_empty() {
+        return screen.line("no answer to a held request stands");
+    }
+    let mut table = screen.new_table(&["answer", "until", "approval", "call", "object", "by", "why"]);
+    for grant in grants {
+        let (words, tone) = if grant.allow { ("allow", Tone::Good) } else { ("deny", Tone::Bad) };
+        let until = grant.expires_ns.map_or_else(|| "its rules change".to_owned(), moment::short);
+        let mut row = vec![cell(words, tone), cell(until, Tone::Plain)];
+        let rest = grant.approval.as_ref().map_or_else(of_policy, of_approval);
+        row.extend(rest.into_iter().map(|words| cell(words, Tone::Plain)));
+        table.add_row(row);
+    }
+    screen.table(&table)
+}
+
+/// Policy's answers have no approval.
+fn of_policy() -> [String; 5] {
+    ["-", "-", "-", "policy", ""].map(str::to_owned)
+}
+
+fn of_approval(approval: &ApprovalView) -> [String; 5] {
+    let last = approval.votes.last();
+    [
+        approval.id.0.clone(),
+        approval.record.call.clone(),
+        describe::object(&approval.record),
+        last.map(|vote| printable(&vote.by)).unwrap_or_default(),
+        last.map(|vote| printable(&vote.because)).unwrap_or_default(),
+    ]
 }
 
 pub(super) const fn state(state: AgentState) -> (&'static str, Tone) {

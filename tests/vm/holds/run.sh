@@ -1,0 +1,60 @@
+#!/bin/sh
+# Held requests under stress, in the test VM: many answers at once, agentd killed again and again, and then scenarios
+# again with everything that they may do held and allowed by policy.
+#   run.sh HOLDS SCENARIO...
+set -eu
+here=$(dirname "$0")
+holds=$1
+shift
+policies=/etc/agentguard/policies
+work=$(mktemp -d)
+trap 'rm -rf "$policies" "$work"; systemctl reset-failed agentd; systemctl restart agentd' EXIT
+
+# use PACK: the shipped policy with one more pack.
+use() {
+    rm -rf "$policies"
+    mkdir -p "$policies/$1"
+    cp -r /usr/share/agentguard/policies/. "$policies/"
+    cp "$here/$1.rego" "$policies/$1/"
+    agentctl policy reload >"$work/reload" || { cat "$work/reload"; exit 1; }
+}
+
+ask() { # TASKS HOLDS-OF-EACH
+    agentctl run --quiet --spec "$here/agent.toml" -- python3 "$here/ask.py" "$work/files" "$1" "$2" 2>"$work/stderr"
+}
+
+use answers
+mkdir "$work/files"
+for n in 0 1 2 3 4 5 6 7 8 9; do
+    echo "allow-$n" >"$work/files/allow-$n"
+    echo "deny-$n" >"$work/files/deny-$n"
+done
+chmod 755 "$work" "$work/files"
+
+echo "holds: 2000 answers at once"
+ask 1 2000
+
+echo "holds: $holds by 8 tasks, agentd killed again and again"
+ask 8 $((holds / 8)) >"$work/asked" &
+asking=$!
+kills=0
+while kill -0 "$asking" 2>/dev/null; do
+    sleep "$(shuf -i 5-15 -n 1)"
+    kill -0 "$asking" 2>/dev/null || break
+    systemctl kill -s KILL agentd
+    kills=$((kills + 1))
+    sleep "$(shuf -i 0-2 -n 1)"
+    systemctl reset-failed agentd
+    systemctl start agentd
+done
+wait "$asking" || { cat "$work/asked" "$work/stderr"; exit 1; }
+cat "$work/asked"
+echo "holds: agentd was killed $kills times"
+test "$kills" -gt 0
+
+use everything
+failed=0
+for scenario in "$@"; do
+    agentctl selftest --only "$scenario" || failed=1
+done
+exit "$failed"
