@@ -36,6 +36,8 @@ pub mod kernel;
 #[forbid(unsafe_code)]
 pub mod logging;
 #[forbid(unsafe_code)]
+pub mod notify;
+#[forbid(unsafe_code)]
 pub mod pipeline;
 #[forbid(unsafe_code)]
 pub mod policy;

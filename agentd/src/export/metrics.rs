@@ -14,6 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use crate::kernel::{Counters, ProgramStats};
+use crate::notify::Outcomes;
 use crate::record::kind;
 
 /// Counters that the pipeline adds to.
@@ -56,6 +57,8 @@ pub struct Snapshot {
     pub store: Option<StoreStatus>,
     /// Followers of events.
     pub followers: u64,
+    /// What became of notifications.
+    pub notifications: Vec<Outcomes>,
 }
 
 impl EventCounters {
@@ -97,6 +100,7 @@ impl Collector for Asked {
         self.losses(&mut to)?;
         self.agents(&mut to)?;
         self.infos(&mut to)?;
+        self.notifications(&mut to)?;
         self.health(&mut to)?;
         self.programs(&mut to)
     }
@@ -152,6 +156,19 @@ impl Asked {
         )?;
         gauges(to, "backend", "Enforcement back end", &[([("backend", self.0.backend.as_str())], 1.0)])?;
         gauges(to, "followers", "Readers that follow events", &[([], float(self.0.followers))])
+    }
+
+    fn notifications(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let outcomes: Vec<_> = self
+            .0
+            .notifications
+            .iter()
+            .flat_map(|of| {
+                [("delivered", of.delivered), ("failed", of.failed), ("dropped", of.dropped)]
+                    .map(|(outcome, count)| ([("target", of.target.as_str()), ("outcome", outcome)], count))
+            })
+            .collect();
+        counters(to, "notifications", "Notifications of held requests, by target and outcome", &outcomes)
     }
 
     fn health(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {

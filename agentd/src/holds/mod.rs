@@ -27,6 +27,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::clock::{self, BootToWall};
 use crate::decide::Waiting;
 use crate::kernel::{Held, Kernel, KernelError, StandingAnswer};
+use crate::notify::{Event, Notifier};
 use crate::policy::InUse;
 use crate::record::approvals::{self, StoredApproval};
 use crate::record::{Store, StoreError};
@@ -75,6 +76,7 @@ struct Inner {
     kernel: Arc<dyn Kernel>,
     policy: Arc<InUse>,
     store: Store,
+    notifier: Notifier,
     facts: Gatherer,
     writer: Mutex<Connection>,
     pending: Mutex<BTreeMap<String, Pending>>,
@@ -96,6 +98,7 @@ impl Holds {
         kernel: Arc<dyn Kernel>,
         policy: Arc<InUse>,
         store: Store,
+        notifier: Notifier,
         deadline: Duration,
     ) -> Result<(Self, UnboundedSender<Asked>, UnboundedReceiver<Asked>), StoreError> {
         let writer = store.writer()?;
@@ -111,6 +114,7 @@ impl Holds {
                     // Nothing can be refused: it is pending.
                     let _ = stored.approval.apply(Change::Gone, clock::boot_ns());
                     approvals::put(&writer, &stored)?;
+                    notifier.tell(Event::Settled, &view(&stored));
                 }
             }
         }
@@ -126,6 +130,7 @@ impl Holds {
             kernel,
             policy,
             store,
+            notifier,
             facts: Gatherer::default(),
             writer: Mutex::new(writer),
             pending: Mutex::new(pending),
@@ -293,8 +298,12 @@ impl Inner {
             stored.record.call, stored.record.agent, stored.reason,
         );
         self.write(&stored);
-        let pid = held.pid;
-        self.pending().insert(id.0, Pending { held, stored });
+        let (pid, view) = (held.pid, view(&stored));
+        let mut pending = self.pending();
+        pending.insert(id.0, Pending { held, stored });
+        // Before anybody else sees it: nobody shall hear that it is settled, and then that it waits.
+        self.notifier.tell(Event::Asked, &view);
+        drop(pending);
         self.freezer().freeze(pid);
     }
 
@@ -354,6 +363,7 @@ impl Inner {
         }
         self.write(stored);
         self.thaw(held.pid);
+        self.notifier.tell(Event::Settled, &view(stored));
         tracing::info!(
             AGENTGUARD_AGENT = %stored.record.agent, AGENTGUARD_INCIDENT = %stored.id,
             "approval {} is {}", stored.id, state.name(),
@@ -427,3 +437,6 @@ fn view(stored: &StoredApproval) -> ApprovalView {
         asker: stored.asker.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;
