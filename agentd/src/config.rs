@@ -2,6 +2,8 @@
 //!
 //! Every key is optional and an unknown key is an error that names its line. Knows no agent and no policy.
 
+pub mod notify;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -42,6 +44,8 @@ pub struct Config {
     pub retention: Retention,
     /// Requests that wait for people.
     pub holds: HoldLimits,
+    /// Who is told of them.
+    pub notify: Vec<notify::Target>,
     /// What to do when a spec asks to enforce something that the back end can not.
     pub degraded: Degraded,
     /// Enforcement back end.
@@ -159,6 +163,7 @@ impl Default for Config {
             metrics: Metrics::default(),
             retention: Retention::default(),
             holds: HoldLimits::default(),
+            notify: Vec::new(),
             degraded: Degraded::Refuse,
             backend: BackendChoice::Auto,
             log_level: LogLevel::Info,
@@ -260,6 +265,10 @@ impl Config {
         if config.retention.max_bytes < MIN_STORE_BYTES {
             let line = line_of_key(text, "max_bytes");
             return Err(invalid(line, format!("`max_bytes` is too small; write at least {MIN_STORE_BYTES}")));
+        }
+        if config.notify.len() > notify::MAX_TARGETS {
+            let message = format!("`notify` has too many entries; write at most {}", notify::MAX_TARGETS);
+            return Err(invalid(line_of_key(text, "[[notify]]"), message));
         }
         Ok(config)
     }

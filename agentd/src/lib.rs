@@ -37,6 +37,8 @@ pub mod kernel;
 pub mod log_limit;
 pub mod logging;
 #[forbid(unsafe_code)]
+pub mod notify;
+#[forbid(unsafe_code)]
 pub mod pipeline;
 #[forbid(unsafe_code)]
 pub mod policy;

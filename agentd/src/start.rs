@@ -23,6 +23,7 @@ use crate::export::{Export, Followers, Tally, http};
 use crate::health::{CHECK_EVERY, Health};
 use crate::holds::{self, Holds};
 use crate::kernel::{self, Backend, Ebpf, Kernel, LoadOptions};
+use crate::notify::{self as notifications, Notifier};
 use crate::pipeline::{Counts, Pipeline, Stages};
 use crate::policy::InUse;
 use crate::record::write::Writer;
@@ -58,6 +59,7 @@ pub fn unload(config: &Config) -> Result<()> {
 pub fn check(config: &Config) -> Result<()> {
     let folder = config.effective_policy_dir();
     let policy = PolicySet::read(&folder)?;
+    notifications::check(&config.notify).context("notify")?;
     println!("configuration ok; policy {} in {} ok", policy.version().short(), folder.display());
     Ok(())
 }
@@ -82,6 +84,7 @@ pub struct Running {
 impl Running {
     /// Everything, in this order: what can be refused comes before what would have to be taken back.
     pub async fn start(config: Config, kernel: Arc<dyn Kernel>) -> Result<Self> {
+        let notifier = Notifier::start(&config.notify, &host()).context("notify")?;
         let store = Store::open(&config.state_dir)?;
         let policy = Arc::new(InUse::start(&config.effective_policy_dir(), &config.state_dir)?);
         let socket =
@@ -107,8 +110,14 @@ impl Running {
         )?);
         let restored = registry.restore().await?;
         let limits = config.holds.clone();
-        let (holds, asked, questions) =
-            Holds::new(kernel.clone(), policy.clone(), store.clone(), limits, counters.clone())?;
+        let (holds, asked, questions) = Holds::new(
+            kernel.clone(),
+            policy.clone(),
+            store.clone(),
+            notifier.clone(),
+            limits,
+            counters.clone(),
+        )?;
         tokio::spawn(holds.clone().run(questions));
         let stages = Stages {
             enrich: Enrich::new(directory),
@@ -127,6 +136,7 @@ impl Running {
             holds,
             store,
             followers,
+            notifier,
             counts,
             policy_dir: Arc::new(move || dirs.effective_policy_dir()),
             started: Instant::now(),
@@ -307,7 +317,13 @@ fn snapshot(daemon: &Daemon) -> Snapshot {
         canary: daemon.health.last(),
         store: daemon.store.status().ok(),
         followers: u64::try_from(daemon.followers.count()).unwrap_or(u64::MAX),
+        notifications: daemon.notifier.outcomes(),
     }
+}
+
+/// This host's name, as receivers of notifications read it.
+fn host() -> String {
+    nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use agentd::config::Config;
 use agentd::export::metrics::{EventCounters, Snapshot, page};
 use agentd::kernel::ProgramStats;
+use agentd::notify::Outcomes;
 use agentguard_api::report::{AgentState, AgentView, Canary, StoreStatus};
 use agentguard_bpf::types::limits;
 use agentguard_core::ids::{AgentKey, AgentName};
@@ -95,6 +96,7 @@ fn full_page() -> String {
             set_aside: None,
         }),
         followers: 1,
+        notifications: vec![Outcomes { target: "1-x".to_owned(), delivered: 1, failed: 1, dropped: 1 }],
         ..Snapshot::default()
     };
     page(&counters, snapshot).expect("the page can be written")
@@ -156,6 +158,33 @@ fn the_keys_of_the_configuration_are_those_that_are_documented() {
     let lines = keys.iter().zip(values).map(|(key, value)| format!("{key} = {}\n", quoted(&value)));
     let config = Config::parse(Path::new("config.md"), &lines.collect::<String>());
     assert_eq!(config.expect("every key is one, with its default"), Config::default());
+}
+
+#[test]
+fn the_keys_of_a_notification_are_those_that_are_documented() {
+    let reference = include_str!("../../docs/reference/config.md");
+    let (_, section) = reference.split_once("\n## Notifications\n").expect("a section");
+    let (_, example) = section.split_once("```toml\n").expect("an example");
+    let (example, _) = example.split_once("```").expect("its end");
+    let parse = |text: &str| Config::parse(Path::new("config.md"), text).map(|config| config.notify);
+    assert_eq!(parse(example).expect("the example can be used").len(), 2);
+    let rows: Vec<(&str, &str)> = section
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `")?.split(" | ").next().zip(row.split(" | ").nth(1)))
+        .map(|(key, value)| (key.trim_end_matches('`'), value.trim_matches('`')))
+        .collect();
+    let defaults: String = rows
+        .iter()
+        .filter(|(_, value)| !value.is_empty() && !value.starts_with('|'))
+        .map(|(key, value)| format!("{key} = {value}\n"))
+        .collect();
+    let least = "[[notify]]\nwebhook = 'https://x'\n";
+    let all = parse(&format!("{least}{defaults}")).expect("every key is one, with its default");
+    assert_eq!(all, parse(least).expect("a URL is enough"));
+    // An unknown key is answered with all that there are.
+    let error = parse(&format!("{least}unknown = 1\n")).expect_err("an unknown key").to_string();
+    let known: BTreeSet<&str> = error.split('`').skip(3).step_by(2).collect();
+    assert_eq!(known, rows.iter().map(|(key, _)| *key).collect());
 }
 
 #[test]

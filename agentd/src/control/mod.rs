@@ -38,6 +38,7 @@ use crate::export::Followers;
 use crate::health::Health;
 use crate::holds::Holds;
 use crate::kernel::Kernel;
+use crate::notify::Notifier;
 use crate::pipeline::Counts;
 use crate::policy::PolicyFailure;
 use crate::record::query::QueryError;
@@ -68,6 +69,8 @@ pub struct Daemon {
     pub store: Store,
     /// Live records.
     pub followers: Followers,
+    /// Those who are told of held requests.
+    pub notifier: Notifier,
     /// Losses.
     pub counts: Arc<Counts>,
     /// The canary.

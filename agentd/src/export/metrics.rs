@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::kernel::{Counters, ProgramStats};
+use crate::notify::Outcomes;
 use crate::record::kind;
 
 /// Counters that the pipeline adds to.
@@ -103,6 +104,8 @@ pub struct Snapshot {
     pub store: Option<StoreStatus>,
     /// Followers of events.
     pub followers: u64,
+    /// What became of notifications.
+    pub notifications: Vec<Outcomes>,
 }
 
 impl EventCounters {
@@ -154,6 +157,7 @@ impl Collector for Asked {
         self.losses(&mut to)?;
         self.agents(&mut to)?;
         self.infos(&mut to)?;
+        self.notifications(&mut to)?;
         self.health(&mut to)?;
         self.programs(&mut to)
     }
@@ -209,6 +213,19 @@ impl Asked {
         )?;
         gauges(to, "backend", "Enforcement back end", &[([("backend", self.0.backend.as_str())], 1.0)])?;
         gauges(to, "followers", "Readers that follow events", &[([], float(self.0.followers))])
+    }
+
+    fn notifications(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let outcomes: Vec<_> = self
+            .0
+            .notifications
+            .iter()
+            .flat_map(|of| {
+                [("delivered", of.delivered), ("failed", of.failed), ("dropped", of.dropped)]
+                    .map(|(outcome, count)| ([("target", of.target.as_str()), ("outcome", outcome)], count))
+            })
+            .collect();
+        counters(to, "notifications", "Notifications of held requests, by target and outcome", &outcomes)
     }
 
     fn health(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {

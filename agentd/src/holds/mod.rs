@@ -30,6 +30,7 @@ use crate::decide::Waiting;
 use crate::export::metrics::{EventCounters, HoldStage};
 use crate::kernel::{Held, HeldRequest, Kernel, KernelError, StandingAnswer};
 use crate::log_limit::LogLimit;
+use crate::notify::{Event, Notifier};
 use crate::policy::InUse;
 use crate::record::approvals::{self, StoredApproval};
 use crate::record::{Store, StoreError};
@@ -78,6 +79,7 @@ struct Inner {
     kernel: Arc<dyn Kernel>,
     policy: Arc<InUse>,
     store: Store,
+    notifier: Notifier,
     facts: Gatherer,
     lines: Mutex<LogLimit>,
     writer: Mutex<Connection>,
@@ -101,6 +103,7 @@ impl Holds {
         kernel: Arc<dyn Kernel>,
         policy: Arc<InUse>,
         store: Store,
+        notifier: Notifier,
         limits: HoldLimits,
         counters: Arc<EventCounters>,
     ) -> Result<(Self, UnboundedSender<Asked>, UnboundedReceiver<Asked>), StoreError> {
@@ -117,6 +120,7 @@ impl Holds {
                     // Nothing can be refused: it is pending.
                     let _ = stored.approval.apply(Change::Gone, clock::boot_ns());
                     approvals::put(&writer, &stored)?;
+                    notifier.tell(Event::Settled, &view(&stored));
                 }
             }
         }
@@ -132,6 +136,7 @@ impl Holds {
             kernel,
             policy,
             store,
+            notifier,
             facts: Gatherer::default(),
             lines: Mutex::default(),
             writer: Mutex::new(writer),
@@ -353,8 +358,12 @@ impl Inner {
             stored.record.call, stored.record.agent, stored.reason,
         );
         self.write(&stored);
-        let pid = held.pid;
-        self.pending().insert(stored.id.0.clone(), Pending { held, stored });
+        let (pid, view) = (held.pid, view(&stored));
+        let mut pending = self.pending();
+        pending.insert(stored.id.0.clone(), Pending { held, stored });
+        // Before anybody else sees it: nobody shall hear that it is settled, and then that it waits.
+        self.notifier.tell(Event::Asked, &view);
+        drop(pending);
         self.freezer().freeze(pid);
     }
 
@@ -414,6 +423,7 @@ impl Inner {
         }
         self.write(stored);
         self.thaw(held.pid);
+        self.notifier.tell(Event::Settled, &view(stored));
         tracing::info!(
             AGENTGUARD_AGENT = %stored.record.agent, AGENTGUARD_INCIDENT = %stored.id,
             "approval {} is {}", stored.id, state.name(),
@@ -514,3 +524,6 @@ fn view(stored: &StoredApproval) -> ApprovalView {
         asker: stored.asker.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;
