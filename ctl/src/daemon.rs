@@ -53,6 +53,16 @@ impl Daemon {
         }
     }
 
+    /// Where agentd is.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Runs what waits for more than one call, such as calls and keys at once.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     /// One call that is answered by many documents.
     pub(crate) fn stream<T: DeserializeOwned>(
         &mut self,

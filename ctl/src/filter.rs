@@ -101,7 +101,7 @@ mod tests {
         assert!(
             meaning(&["--verdict", "block"])
                 .unwrap_err()
-                .contains("[possible values: allow, audit, hold, deny]")
+                .contains("[possible values: allow, audit, evaluate, hold, deny]")
         );
     }
 

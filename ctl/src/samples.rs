@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use agentguard_api::report::ApprovalView;
+use agentguard_core::approval::State;
+use agentguard_core::held::{Ancestor, Asker, HeldProcess};
 use agentguard_core::ids::{AgentName, IncidentId};
 use agentguard_core::operation::{AddressOp, Operation, PathOp};
 use agentguard_core::record::{Decision, Object, Process, Record};
@@ -125,4 +128,54 @@ pub(crate) fn exec(seq: u64) -> Record {
         device: "8:1".to_owned(),
     };
     record
+}
+
+/// A command line that waits for people until ten minutes after noon.
+pub(crate) fn held_exec(seq: u64) -> ApprovalView {
+    let mut one = held(seq, exec(seq));
+    one.asker.sha256 = "5".repeat(64);
+    one
+}
+
+/// A key file that somebody wants to read.
+pub(crate) fn held_open(seq: u64) -> ApprovalView {
+    let mut one = held(seq, denied_open(seq));
+    one.severity = Severity::Critical;
+    one.decided_by = None;
+    one
+}
+
+fn held(seq: u64, mut record: Record) -> ApprovalView {
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    record.incident = Some(IncidentId(format!("i-{seq:04}")));
+    record.decision.verdict = Verdict::Hold;
+    ApprovalView {
+        id: IncidentId(format!("i-{seq:04}")),
+        state: State::Pending,
+        severity: Severity::High,
+        reason: "what leaves the workspace is looked at by a person".to_owned(),
+        decided_by: Some("workspace.commits".to_owned()),
+        asked_ns: NOON_NS + seq * 1_000_000,
+        deadline_ns: NOON_NS + 600_000_000_000,
+        needed: 1,
+        votes: Vec::new(),
+        sha256: "a".repeat(64),
+        record,
+        asker: Asker {
+            sha256: String::new(),
+            process: HeldProcess {
+                pid: 4242,
+                uid: 1000,
+                exe: "/usr/bin/cat".to_owned(),
+                sha256: "c".repeat(64),
+                argv: words(&["cat", "my notes", "/srv/app/main.rs"]),
+                cwd: "/srv/app".to_owned(),
+                environment: Vec::new(),
+            },
+            lineage: vec![
+                Ancestor { pid: 4000, exe: "/bin/bash".to_owned(), argv: words(&["bash", "-i"]) },
+                Ancestor { pid: 3990, exe: "/usr/sbin/sshd".to_owned(), argv: Vec::new() },
+            ],
+        },
+    }
 }

@@ -112,6 +112,11 @@ impl<'a> Screen<'a> {
         self.terminal
     }
 
+    /// Whether there are colours.
+    pub(crate) fn colors(&self) -> bool {
+        self.colors
+    }
+
     /// Columns, where there is a limit.
     pub fn width(&self) -> Option<u16> {
         self.width
@@ -212,19 +217,52 @@ pub fn cell(words: impl Into<String>, tone: Tone) -> Cell {
     }
 }
 
-/// Text that came from a governed process, safe for a terminal: control bytes are written as escapes.
+/// Text that came from a governed process, safe for a terminal: what is not seen, or steers what is seen, is written as
+/// an escape.
 pub fn printable(words: &str) -> String {
-    if !words.chars().any(char::is_control) {
+    if !words.chars().any(is_unseen) {
         return words.to_owned();
     }
     words.chars().fold(String::with_capacity(words.len() + 8), |mut out, character| {
-        if character.is_control() {
+        if is_unseen(character) {
             out.extend(character.escape_default());
         } else {
             out.push(character);
         }
         out
     })
+}
+
+/// One word of a command line, or a path, such that its beginning, its end and every character of it are seen: plain
+/// words as they are, all others in quotes and with escapes.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "_@%+=:,./-".contains(character);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    let mut out = String::with_capacity(word.len() + 8);
+    out.push('"');
+    for character in word.chars() {
+        if is_unseen(character) || character == '"' || character == '\\' {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Control characters; what has no width, or the width of a space that it is not; what turns the direction of text, so
+/// that it reads otherwise than it is.
+fn is_unseen(character: char) -> bool {
+    character.is_control()
+        || (character.is_whitespace() && character != ' ')
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// At most so many characters, the last an ellipsis where something is missing.
@@ -243,6 +281,20 @@ mod tests {
     fn escapes_what_could_steer_a_terminal() {
         assert_eq!(printable("/tmp/\x1b[31mred\n"), "/tmp/\\u{1b}[31mred\\n");
         assert_eq!(printable("/tmp/ünïcode"), "/tmp/ünïcode");
+    }
+
+    #[test]
+    fn escapes_what_is_not_seen_or_turns_the_text_around() {
+        assert_eq!(printable("a\u{202e}txt.sh\u{200b}"), "a\\u{202e}txt.sh\\u{200b}");
+        assert_eq!(printable("a b\u{a0}c\u{2028}"), "a b\\u{a0}c\\u{2028}");
+    }
+
+    #[test]
+    fn a_quoted_word_can_be_told_from_its_neighbours() {
+        assert_eq!(quoted("--path=/srv/a_b.rs"), "--path=/srv/a_b.rs");
+        assert_eq!(quoted("two words"), r#""two words""#);
+        assert_eq!(quoted(""), r#""""#);
+        assert_eq!(quoted("a\" \\n \n\x1b"), r#""a\" \\n \n\u{1b}""#);
     }
 
     #[test]

@@ -62,6 +62,14 @@ fn usage_is_2() {
 }
 
 #[test]
+fn watching_without_a_terminal_is_2_and_names_what_to_use() {
+    let fixture = Fixture::start(Script::default());
+    let (code, out, error) = agentctl(&fixture, &["approvals", "watch"]);
+    assert_eq!((code, out.as_str(), error.lines().count()), (2, "", 1));
+    assert!(error.starts_with("agentctl: ") && error.contains("use `agentctl approvals list`"), "{error}");
+}
+
+#[test]
 fn agentd_not_reachable_is_3() {
     let fixture = Fixture::start(Script::default());
     let (code, _, error) = agentctl(&fixture, &["--socket", "/nonexistent/agentd.sock", "agents"]);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use agentguard_api::v1::agentd_server::{Agentd, AgentdServer};
 use agentguard_api::v1::{
@@ -26,6 +27,10 @@ pub(crate) struct Script {
     pub(crate) refuse: Option<Status>,
     /// Documents of `events` and `query`.
     pub(crate) documents: Vec<Value>,
+    /// Approvals that wait until they are answered.
+    pub(crate) approvals: Vec<Value>,
+    /// The answers to them.
+    pub(crate) answers: Arc<Mutex<Vec<AnswerRequest>>>,
     /// Where to note, at the time of the enrolment, what the process to be governed is executing.
     pub(crate) note: Option<PathBuf>,
 }
@@ -131,7 +136,9 @@ impl Agentd for Fake {
     }
 
     async fn approvals(&self, _: Request<ApprovalsRequest>) -> Answer {
-        answer(&json!([]))
+        let answers = self.0.answers.lock().unwrap();
+        let waits = |one: &&Value| !answers.iter().any(|answer| one["id"] == answer.id.as_str());
+        answer(&self.0.approvals.iter().filter(waits).cloned().collect())
     }
 
     async fn revoke(&self, _: Request<RevokeRequest>) -> Answer {
@@ -143,7 +150,14 @@ impl Agentd for Fake {
     }
 
     async fn answer(&self, request: Request<AnswerRequest>) -> Answer {
-        Err(Status::not_found(format!("there is no approval `{}`", request.into_inner().id)))
+        let request = request.into_inner();
+        let Some(one) = self.0.approvals.iter().find(|one| one["id"] == request.id.as_str()) else {
+            return Err(Status::not_found(format!("there is no approval `{}`", request.id)));
+        };
+        let mut one = one.clone();
+        one["state"] = json!(if request.allow { "approved" } else { "denied" });
+        self.0.answers.lock().unwrap().push(request);
+        answer(&one)
     }
 
     async fn policy_reload(&self, _: Request<Empty>) -> Answer {

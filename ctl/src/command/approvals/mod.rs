@@ -1,11 +1,14 @@
 //! `approvals`: requests that wait for a person, and the person's answer.
 
+mod facts;
+mod watch;
+
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use agentguard_api::report::ApprovalView;
-use agentguard_api::v1::{AnswerRequest, ApprovalsRequest};
-use agentguard_core::approval::{Reuse, State};
+use agentguard_api::v1::{AnswerRequest, ApprovalsRequest, RevokeRequest};
+use agentguard_core::approval::State;
 use clap::{ArgGroup, Args, Subcommand};
 
 use crate::daemon::Daemon;
@@ -29,6 +32,11 @@ enum What {
         #[arg(long)]
         all: bool,
     },
+    /// See who waits and answer, on the whole screen; needs a terminal
+    ///
+    /// Arrows or j and k select, a approves, d denies, ? shows all keys. An answer goes to the approval that is shown and
+    /// to no other: if that is settled in the meantime, the answer is dropped.
+    Watch,
     /// Everything about one of them
     Show {
         /// Its incident id
@@ -44,6 +52,17 @@ enum What {
         #[arg(long, value_name = "TEXT", default_value = "")]
         because: String,
     },
+    /// End an approval that is good for later requests, too; see agentctl agents show
+    Revoke(Revoke),
+}
+
+#[derive(Debug, Args)]
+struct Revoke {
+    /// Its incident id
+    id: String,
+    /// Why
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    because: String,
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +115,7 @@ pub(crate) fn run(
     match &arguments.what {
         None => list(false, daemon, screen),
         Some(What::List { all }) => list(*all, daemon, screen),
+        Some(What::Watch) => watch::run(daemon, screen),
         Some(What::Show { id }) => {
             let request = ApprovalsRequest { id: id.clone(), all: false };
             let found = daemon.call(async |client| client.approvals(request).await)?;
@@ -110,6 +130,11 @@ pub(crate) fn run(
             let request =
                 AnswerRequest { id: id.clone(), because: because.clone(), ..AnswerRequest::default() };
             answer(request, daemon, screen)
+        }
+        Some(What::Revoke(revoke)) => {
+            let request = RevokeRequest { id: revoke.id.clone(), because: revoke.because.clone() };
+            let revoked = daemon.call(async |client| client.revoke(request).await)?;
+            outcome(&revoked, screen)
         }
     }
 }
@@ -126,17 +151,13 @@ fn list(all: bool, daemon: &mut Daemon, screen: &mut Screen<'_>) -> Result<Outco
 
 fn answer(request: AnswerRequest, daemon: &mut Daemon, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
     let answered = daemon.call(async |client| client.answer(request).await)?;
+    outcome(&answered, screen)
+}
+
+fn outcome(answered: &ApprovalView, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
     match screen.format() {
-        Format::Table => {
-            let yes = answered.votes.iter().filter(|vote| vote.allow).count();
-            let missing = usize::from(answered.needed).saturating_sub(yes);
-            let words = match answered.state {
-                State::Pending => format!("{} waits for {missing} more approval", answered.id),
-                state => format!("{} {}", answered.id, state.name()),
-            };
-            screen.line(words)?;
-        }
-        Format::Json | Format::Ndjson => screen.document(&answered)?,
+        Format::Table => screen.line(facts::outcome(answered))?,
+        Format::Json | Format::Ndjson => screen.document(answered)?,
     }
     Ok(Outcome::Done)
 }
@@ -145,8 +166,7 @@ fn table(screen: &mut Screen<'_>, approvals: &[ApprovalView], now_ns: u64) -> io
     if approvals.is_empty() {
         return screen.line("nobody waits for an approval");
     }
-    let mut table =
-        screen.new_table(&["id", "state", "left", "severity", "agent", "process", "call", "object", "why"]);
+    let mut table = screen.new_table(&["id", "state", "left", "severity", "agent", "process", "asks", "why"]);
     for one in approvals {
         let (words, tone) = state(one.state);
         let left = match one.state {
@@ -160,8 +180,7 @@ fn table(screen: &mut Screen<'_>, approvals: &[ApprovalView], now_ns: u64) -> io
             cell(describe::severity(one.severity), Tone::Plain),
             cell(&one.record.agent.0, Tone::Plain),
             cell(describe::process(&one.record.process), Tone::Plain),
-            cell(&one.record.call, Tone::Plain),
-            cell(describe::object(&one.record), Tone::Plain),
+            cell(facts::in_short(&one.record), Tone::Plain),
             cell(printable(&one.reason), Tone::Dim),
         ]);
     }
@@ -169,38 +188,12 @@ fn table(screen: &mut Screen<'_>, approvals: &[ApprovalView], now_ns: u64) -> io
 }
 
 fn show(screen: &mut Screen<'_>, one: &ApprovalView) -> io::Result<()> {
-    let record = &one.record;
     let (words, tone) = state(one.state);
     let title = screen.paint(Tone::Strong, &format!("Approval {}", one.id));
     let words = screen.paint(tone, words);
     screen.line(format!("{title}  {words}  {}", describe::severity(one.severity)))?;
-    let mut fact = |name: &str, value: String| match value.is_empty() {
-        true => Ok(()),
-        false => screen.line(format!("{name:<10} {value}")),
-    };
-    fact("asks", format!("{} {}", record.call, describe::object(record)))?;
-    fact("why", printable(&one.reason))?;
-    fact("agent", record.agent.0.clone())?;
-    fact("process", describe::process(&record.process))?;
-    fact("program", record.process.exe.as_deref().map(printable).unwrap_or_default())?;
-    fact("rule", record.decision.rule.clone().unwrap_or_else(|| "default of the spec".to_owned()))?;
-    fact("policy", one.decided_by.clone().unwrap_or_default())?;
-    fact("since", moment::precise(one.asked_ns))?;
-    fact("deadline", moment::precise(one.deadline_ns))?;
-    fact("needs", format!("{} of different people", describe::count(u32::from(one.needed), "approval")))?;
-    fact("sha256", one.sha256.clone())?;
-    for vote in &one.votes {
-        let yes = if vote.allow { "approved" } else { "denied" };
-        let far = match vote.reuse {
-            Reuse::Once => String::new(),
-            Reuse::Seconds(seconds) => {
-                format!(", for {}", moment::span(Duration::from_secs(seconds.into())))
-            }
-            Reuse::Session => ", for this session".to_owned(),
-        };
-        let because =
-            if vote.because.is_empty() { String::new() } else { format!(": {}", printable(&vote.because)) };
-        fact("answer", format!("{yes} by {}{far}{because}", printable(&vote.by)))?;
+    for fact in facts::facts(one) {
+        screen.line(format!("{:<width$}{}", fact.name, fact.words, width = facts::NAME_WIDTH))?;
     }
     Ok(())
 }
@@ -219,4 +212,25 @@ const fn state(state: State) -> (&'static str, Tone) {
 fn now_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{NOON_NS, held_exec, held_open};
+
+    #[test]
+    fn who_waits_is_a_table() {
+        let mut out = Vec::new();
+        let screen = &mut Screen::plain(&mut out, Format::Table, 160);
+        table(screen, &[held_exec(7), held_open(8)], NOON_NS).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+    }
+
+    #[test]
+    fn a_held_command_is_shown_with_who_asks() {
+        let mut out = Vec::new();
+        show(&mut Screen::plain(&mut out, Format::Table, 110), &held_exec(7)).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+    }
 }
