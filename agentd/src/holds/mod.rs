@@ -43,6 +43,9 @@ pub const TICK: Duration = Duration::from_millis(250);
 /// A process that was thawed for one of its threads or for a signal runs at least this long before it is frozen again.
 const THAWED_FOR: Duration = Duration::from_millis(500);
 
+/// A denied program stays denied for so long: shells try again under every name that their PATH gives it.
+const DENIED_SEC: u32 = 5;
+
 const NS_PER_SEC: u64 = 1_000_000_000;
 
 /// A request that waits, and what is known about it.
@@ -329,7 +332,9 @@ impl Inner {
         allow: bool,
         reuse: Reuse,
     ) -> Result<bool, KernelError> {
+        let denied_start = held.is_exec && !allow;
         let expires_ns = match reuse {
+            Reuse::Once if denied_start => Some(clock::boot_ns() + u64::from(DENIED_SEC) * NS_PER_SEC),
             Reuse::Once => None,
             Reuse::Seconds(seconds) => Some(clock::boot_ns() + u64::from(seconds) * NS_PER_SEC),
             Reuse::Session => Some(u64::MAX),

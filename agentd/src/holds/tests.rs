@@ -37,6 +37,7 @@ async fn people_are_told_of_what_waits_and_of_what_became_of_it() {
         tid: NOBODY,
         start_ns: 1,
         since_ns: clock::boot_ns(),
+        is_exec: false,
     });
     let waiting = Waiting {
         mark: HoldMark { id: 7, again: false },

@@ -106,6 +106,7 @@ fn held(id: u64, hold: &types::hold) -> Held {
         tid: hold.tid,
         start_ns: hold.start_ns,
         since_ns: hold.since_ns,
+        is_exec: hold.call == types::call::CALL_EXEC.0,
     }
 }
 

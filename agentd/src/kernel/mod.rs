@@ -157,6 +157,8 @@ pub struct Held {
     pub start_ns: u64,
     /// Since when, nanoseconds after boot.
     pub since_ns: u64,
+    /// It wants to start a program.
+    pub is_exec: bool,
 }
 
 /// An answer to every later request that is the same.
