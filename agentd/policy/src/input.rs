@@ -128,6 +128,47 @@ pub struct HeldFacts {
     pub recent: Vec<Recent>,
 }
 
+/// Facts about held requests that a policy reads. To find one out takes longer than most policies need to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WantedFacts {
+    /// `input.held.sha256`.
+    pub sha256: bool,
+    /// `input.held.process`, but for its `sha256`.
+    pub process: bool,
+    /// `input.held.process.sha256`.
+    pub process_sha256: bool,
+    /// `input.held.lineage`.
+    pub lineage: bool,
+    /// `input.held.recent`.
+    pub recent: bool,
+}
+
+impl WantedFacts {
+    /// What people are shown.
+    pub const FOR_PEOPLE: Self =
+        Self { sha256: true, process: true, process_sha256: true, lineage: true, recent: false };
+
+    /// By the names that packs refer to. Who takes `input` or `input.held` as a whole may read anything.
+    pub(crate) fn of<'r>(references: impl Iterator<Item = &'r str> + Clone) -> Self {
+        let whole = references.clone().any(|name| matches!(name, "input" | "input.held"));
+        let reads = |path: &str| {
+            let inside = |name: &str| {
+                name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            whole || references.clone().any(inside)
+        };
+        Self {
+            sha256: reads("input.held.sha256"),
+            process: reads("input.held.process"),
+            process_sha256: whole
+                || references.clone().any(|name| name == "input.held.process")
+                || reads("input.held.process.sha256"),
+            lineage: reads("input.held.lineage"),
+            recent: reads("input.held.recent"),
+        }
+    }
+}
+
 /// One member of `input.held.recent`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Recent {
@@ -320,6 +361,21 @@ mod tests {
         });
         assert_eq!(facts.object, "rm -rf /");
         assert_eq!(facts.path.as_deref(), Some("/usr/bin/rm"));
+    }
+
+    #[test]
+    fn only_facts_that_a_policy_reads_are_wanted() {
+        let wanted = |names: &[&str]| WantedFacts::of(names.iter().copied());
+        assert_eq!(
+            wanted(&["input.held.rule", "input.request.argv", "input.agent.tier"]),
+            WantedFacts::default()
+        );
+        assert_eq!(
+            wanted(&["input.held.process.cwd", "input.held.recent"]),
+            WantedFacts { process: true, recent: true, ..WantedFacts::default() }
+        );
+        assert!(wanted(&["input.held.process"]).process_sha256);
+        assert!(wanted(&["input.held"]).lineage && wanted(&["input"]).sha256);
     }
 
     #[test]

@@ -30,5 +30,5 @@ pub use engine::PreparedInput;
 pub use error::{PolicyError, PolicyErrors};
 pub use files::{PolicyFiles, Version};
 pub use finding::Finding;
-pub use input::{AgentFacts, HeldFacts, HostFacts, Input, Interface, Recent, RequestFacts};
+pub use input::{AgentFacts, HeldFacts, HostFacts, Input, Interface, Recent, RequestFacts, WantedFacts};
 pub use set::PolicySet;

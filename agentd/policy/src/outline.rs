@@ -62,7 +62,7 @@ impl Outline {
                 Token::Mark(_) | Token::Name(_) | Token::Text(_) => {}
             }
             if let Token::Name(name) = token
-                && (name.starts_with("input.") || name.starts_with("data."))
+                && (name == "input" || name.starts_with("input.") || name.starts_with("data."))
             {
                 outline.references.push((name.clone(), *line));
             }

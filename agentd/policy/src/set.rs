@@ -13,7 +13,7 @@ use crate::error::{PolicyError, PolicyErrors};
 use crate::files::{PolicyFiles, Version};
 use crate::finding::{self, Finding};
 use crate::guardrail::Guardrail;
-use crate::input::{HeldFacts, Input, RequestFacts, sample};
+use crate::input::{HeldFacts, Input, RequestFacts, WantedFacts, sample};
 use crate::outline::Outline;
 use crate::references;
 
@@ -35,6 +35,7 @@ pub struct PolicySet {
     version: Version,
     packs: BTreeMap<String, Pack>,
     engine: Engine,
+    wanted: WantedFacts,
 }
 
 /// The files of one pack, without its tests.
@@ -59,7 +60,10 @@ impl PolicySet {
     pub fn load(files: PolicyFiles) -> Result<Self, PolicyErrors> {
         let engine = engine::parse(&files, Contents::Packs)?;
         let packs = packs(&files)?;
-        let set = Self { version: files.version(), files, packs, engine };
+        let outlines = packs.values().flat_map(|pack| &pack.outlines);
+        let references = outlines.flat_map(|(_, outline)| &outline.references);
+        let wanted = WantedFacts::of(references.map(|(name, _)| name.as_str()));
+        let set = Self { version: files.version(), files, packs, engine, wanted };
         set.check_references()?;
         set.prepared()?.check_samples()
     }
@@ -67,6 +71,11 @@ impl PolicySet {
     /// What names this policy.
     pub fn version(&self) -> &Version {
         &self.version
+    }
+
+    /// Which facts about held requests its packs read.
+    pub fn wanted(&self) -> WantedFacts {
+        self.wanted
     }
 
     /// Its files.

@@ -5,7 +5,6 @@
 //! remembered, and there is a budget: an agent that makes many different requests gets fewer second looks, never a slower
 //! pipeline. Files have a budget of their own, because a build opens thousands.
 
-use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,8 +13,9 @@ use agentguard_core::ids::AgentName;
 use agentguard_core::operation::{AddressOp, Operation, PathOp};
 use agentguard_core::record::{Finding, Object, Record};
 use agentguard_core::verdict::Verdict;
-use agentguard_policy::{PreparedInput, RequestFacts};
+use agentguard_policy::RequestFacts;
 
+use super::inputs::Inputs;
 use crate::agents::directory::InForce;
 use crate::bounded::Bounded;
 use crate::pipeline::Counts;
@@ -23,9 +23,6 @@ use crate::policy::InUse;
 
 /// Answers remembered.
 const MAX_ANSWERS: usize = 4096;
-
-/// Agents whose part of the input is kept: a large spec takes a megabyte.
-const MAX_INPUTS: usize = 8;
 
 /// Agents whose connections are counted.
 const MAX_AGENTS: usize = 1024;
@@ -45,7 +42,7 @@ pub(super) struct Findings {
     policy: Arc<InUse>,
     policy_version: String,
     answers: Bounded<u64, Arc<[Finding]>>,
-    inputs: VecDeque<(Arc<InForce>, PreparedInput)>,
+    inputs: Inputs,
     hasher: RandomState,
     connections: Bounded<AgentName, Vec<u64>>,
     second: Instant,
@@ -60,7 +57,7 @@ impl Findings {
             policy,
             policy_version: String::new(),
             answers: Bounded::new(MAX_ANSWERS),
-            inputs: VecDeque::new(),
+            inputs: Inputs::default(),
             hasher: RandomState::new(),
             connections: Bounded::new(MAX_AGENTS),
             second: Instant::now(),
@@ -92,7 +89,7 @@ impl Findings {
         let start = Instant::now();
         let mut request = RequestFacts::from(record);
         request.connections = connections;
-        let input = self.input(rules);
+        let input = self.inputs.of(rules);
         let found: Vec<Finding> = match policy.findings(&input, &request) {
             Ok(found) => found.into_iter().map(to_core).collect(),
             Err(error) => {
@@ -104,17 +101,6 @@ impl Findings {
         *self.spent(&record.object) += start.elapsed();
         self.answers.insert(question, found.as_slice().into());
         found
-    }
-
-    /// What policy knows about the agent, turned for it once.
-    fn input(&mut self, rules: &Arc<InForce>) -> PreparedInput {
-        if let Some((_, known)) = self.inputs.iter().find(|(known, _)| Arc::ptr_eq(known, rules)) {
-            return known.clone();
-        }
-        let input = PreparedInput::new(&rules.input);
-        self.inputs.truncate(MAX_INPUTS - 1);
-        self.inputs.push_front((Arc::clone(rules), input.clone()));
-        input
     }
 
     /// A hash over what must be the same for the same answer: everything but the time, and connections by their order

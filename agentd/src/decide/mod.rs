@@ -7,6 +7,7 @@
 )]
 
 mod findings;
+pub mod inputs;
 
 use std::sync::Arc;
 
@@ -77,7 +78,8 @@ impl Decide {
             decision,
             findings: Vec::new(),
         };
-        if let Some(rules) = &known.rules {
+        // What waits is put to policy anyway.
+        if let (Some(rules), None) = (&known.rules, &known.hold) {
             record.findings = self.findings.of(&record, rules);
         }
         let (generation, verdict) = (known.generation, known.ruling.answer.verdict);

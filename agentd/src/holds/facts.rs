@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use agentguard_core::held::{Ancestor, Asker, HeldProcess};
 use agentguard_core::record::{Object, Record};
-use agentguard_policy::{HeldFacts, Recent};
+use agentguard_policy::{HeldFacts, Recent, WantedFacts};
 use nix::sys::stat::{major, minor};
 use procfs::process::Process;
 use rusqlite::Connection;
@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use crate::act::object;
 use crate::bounded::Bounded;
 use crate::kernel::Held;
+use crate::record::Store;
 use crate::record::history::of_agent;
 
 /// Ancestors told, the parent first.
@@ -42,21 +43,39 @@ impl Default for Gatherer {
 }
 
 impl Gatherer {
-    /// Everything that can be told now. What can not is left empty: no rule should allow because of what is missing.
-    pub(super) fn gather(&self, record: &Record, held: &Held, store: Option<&Connection>) -> HeldFacts {
-        let process = i32::try_from(held.pid).ok().and_then(|pid| Process::new(pid).ok());
+    /// What policy wants to know.
+    pub(super) fn gather(
+        &self,
+        record: &Record,
+        held: &Held,
+        wanted: WantedFacts,
+        store: &Store,
+    ) -> HeldFacts {
+        let reader = wanted.recent.then(|| store.reader().ok()).flatten();
         HeldFacts {
             rule: record.decision.rule.clone().unwrap_or_default(),
-            asker: Asker {
-                sha256: self.hash_of_program(record, held.pid).unwrap_or_default(),
-                process: process.as_ref().map(|process| self.of_process(process)).unwrap_or_default(),
-                lineage: process.map(lineage).unwrap_or_default(),
-            },
-            recent: store.map(|store| recent(record, store)).unwrap_or_default(),
+            asker: self.asker(record, held, wanted),
+            recent: reader.map(|reader| recent(record, &reader)).unwrap_or_default(),
         }
     }
 
-    fn of_process(&self, process: &Process) -> HeldProcess {
+    /// Everything that is wanted and can be told now. The rest is left empty: no rule should allow because of what is
+    /// missing.
+    pub(super) fn asker(&self, record: &Record, held: &Held, wanted: WantedFacts) -> Asker {
+        let looks = wanted.process || wanted.lineage;
+        let process = i32::try_from(held.pid).ok().filter(|_| looks).and_then(|pid| Process::new(pid).ok());
+        let program = wanted.sha256.then(|| self.hash_of_program(record, held.pid).ok()).flatten();
+        Asker {
+            sha256: program.unwrap_or_default(),
+            process: match &process {
+                Some(process) if wanted.process => self.of_process(process, wanted.process_sha256),
+                _ => HeldProcess::default(),
+            },
+            lineage: process.filter(|_| wanted.lineage).map(lineage).unwrap_or_default(),
+        }
+    }
+
+    fn of_process(&self, process: &Process, wants_hash: bool) -> HeldProcess {
         let names = |environment: HashMap<OsString, OsString>| {
             let mut names: Vec<_> =
                 environment.into_keys().map(|name| name.to_string_lossy().into_owned()).collect();
@@ -64,12 +83,13 @@ impl Gatherer {
             names
         };
         // Through /proc, so that it is the very file that runs, wherever its name leads by now.
-        let executable = File::open(format!("/proc/{}/exe", process.pid));
+        let executable = || File::open(format!("/proc/{}/exe", process.pid));
+        let hash = wants_hash.then(|| executable().and_then(|file| self.hash(file)).ok()).flatten();
         HeldProcess {
             pid: u32::try_from(process.pid).unwrap_or(0),
             uid: process.uid().unwrap_or(u32::MAX),
             exe: process.exe().map(|path| path.display().to_string()).unwrap_or_default(),
-            sha256: executable.and_then(|file| self.hash(file)).unwrap_or_default(),
+            sha256: hash.unwrap_or_default(),
             argv: process.cmdline().unwrap_or_default(),
             cwd: process.cwd().map(|path| path.display().to_string()).unwrap_or_default(),
             environment: process.environ().map(names).unwrap_or_default(),

@@ -19,7 +19,7 @@ use agentguard_core::ids::{AgentKey, IncidentId};
 use agentguard_core::record::Record;
 use agentguard_core::verdict::{Severity, Verdict};
 use agentguard_policy::decision::{Answer, Decided};
-use agentguard_policy::{HeldFacts, PreparedInput, RequestFacts};
+use agentguard_policy::{HeldFacts, PolicySet, RequestFacts, WantedFacts};
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -27,6 +27,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::clock::{self, BootToWall};
 use crate::config::HoldLimits;
 use crate::decide::Waiting;
+use crate::decide::inputs::Inputs;
 use crate::export::metrics::{EventCounters, HoldStage};
 use crate::kernel::{Held, HeldRequest, Kernel, KernelError, StandingAnswer};
 use crate::log_limit::LogLimit;
@@ -84,6 +85,7 @@ struct Inner {
     store: Store,
     notifier: Notifier,
     facts: Gatherer,
+    inputs: Mutex<Inputs>,
     lines: Mutex<LogLimit>,
     writer: Mutex<Connection>,
     pending: Mutex<BTreeMap<String, Pending>>,
@@ -141,6 +143,7 @@ impl Holds {
             store,
             notifier,
             facts: Gatherer::default(),
+            inputs: Mutex::default(),
             lines: Mutex::default(),
             writer: Mutex::new(writer),
             pending: Mutex::new(pending),
@@ -250,15 +253,15 @@ impl Inner {
         }
         let since = clock::boot_ns().saturating_sub(held.since_ns);
         self.counters.hold_stage(HoldStage::Reach, Duration::from_nanos(since));
+        let policy = self.policy.get();
         let facts = self.timed(HoldStage::Facts, || {
-            let reader = self.store.reader();
-            self.facts.gather(&asked.record, &held, reader.as_ref().ok())
+            self.facts.gather(&asked.record, &held, policy.wanted(), &self.store)
         });
-        let (answer, decided) = self.timed(HoldStage::Policy, || self.ask_policy(&asked, &facts));
+        let (answer, decided) = self.timed(HoldStage::Policy, || self.ask_policy(&policy, &asked, &facts));
         match answer {
-            Answer::Allow => self.follow(asked, &held, true, decided, facts.asker),
-            Answer::Deny => self.follow(asked, &held, false, decided, facts.asker),
-            Answer::Ask => self.ask_people(asked, held, decided, facts.asker),
+            Answer::Allow => self.follow(asked, &held, true, decided),
+            Answer::Deny => self.follow(asked, &held, false, decided),
+            Answer::Ask => self.ask_people(asked, held, decided),
         }
     }
 
@@ -271,11 +274,11 @@ impl Inner {
 
     /// What policy says. Where it says nothing the rule's own verdict tells what that means; where it can not be asked,
     /// people are.
-    fn ask_policy(&self, asked: &Asked, facts: &HeldFacts) -> (Answer, Option<Decided>) {
+    fn ask_policy(&self, policy: &PolicySet, asked: &Asked, facts: &HeldFacts) -> (Answer, Option<Decided>) {
         let Some(rules) = &asked.waiting.rules else { return (Answer::Ask, None) };
-        let mut request = RequestFacts::from(&asked.record);
-        request.connections = 0;
-        match self.policy.get().decide(&PreparedInput::new(&rules.input), &request, facts) {
+        let request = RequestFacts::from(&asked.record);
+        let input = self.inputs.lock().unwrap_or_else(PoisonError::into_inner).of(rules);
+        match policy.decide(&input, &request, facts) {
             Ok(Some(decided)) => (decided.answer, Some(decided)),
             Ok(None) if asked.waiting.verdict == Verdict::Evaluate => (Answer::Allow, None),
             Ok(None) => (Answer::Ask, None),
@@ -287,20 +290,22 @@ impl Inner {
     }
 
     /// Policy's answer, put into effect. A denial is written down like a person's.
-    fn follow(&self, asked: Asked, held: &Held, allow: bool, decided: Option<Decided>, asker: Asker) {
+    fn follow(&self, asked: Asked, held: &Held, allow: bool, decided: Option<Decided>) {
         let generation = asked.waiting.generation;
         let reuse =
             decided.as_ref().and_then(|decided| decided.reuse_sec).map_or(Reuse::Once, Reuse::Seconds);
-        if !allow {
-            self.deny(asked, held, decided, asker);
-        }
+        let denied = if allow { None } else { self.deny(asked, held, decided) };
         let effect = self.timed(HoldStage::Answer, || self.put_into_effect(held, generation, allow, reuse));
         if let Err(error) = effect {
             tracing::error!(%error, "the answer to a held request did not reach the kernel; it waits");
         }
+        if let Some(denied) = denied {
+            self.write(&denied);
+        }
     }
 
-    fn deny(&self, asked: Asked, held: &Held, decided: Option<Decided>, asker: Asker) {
+    /// Tells the process and the journal, while the process still waits; returns what is to be written down.
+    fn deny(&self, asked: Asked, held: &Held, decided: Option<Decided>) -> Option<StoredApproval> {
         let (id, reason) = decided.as_ref().map_or(("", ""), |decided| (&decided.id, &decided.reason));
         note::tell(held.pid, &asked.record, id, reason);
         if self.lines.lock().unwrap_or_else(PoisonError::into_inner).allows(&asked.record.agent) {
@@ -320,9 +325,9 @@ impl Inner {
             time_ns: clock::wall_ns(),
         };
         let mut approval = Approval::ask(severity(&asked, decided.as_ref()), u64::MAX, 1);
-        if approval.apply(Change::Vote(vote), clock::boot_ns()).is_ok() {
-            self.write(&stored(asked, held, approval, decided, asker));
-        }
+        approval.apply(Change::Vote(vote), clock::boot_ns()).ok()?;
+        let asker = self.facts.asker(&asked.record, held, WantedFacts::FOR_PEOPLE);
+        Some(stored(asked, held, approval, decided, asker))
     }
 
     fn put_into_effect(
@@ -346,7 +351,7 @@ impl Inner {
         self.kernel.answer(held.id, allow)
     }
 
-    fn ask_people(&self, asked: Asked, held: Held, decided: Option<Decided>, asker: Asker) {
+    fn ask_people(&self, asked: Asked, held: Held, decided: Option<Decided>) {
         let severity = severity(&asked, decided.as_ref());
         let deadline =
             decided.as_ref().and_then(|decided| decided.deadline_sec).unwrap_or(self.limits.deadline_sec);
@@ -354,6 +359,7 @@ impl Inner {
         let needed = decided.as_ref().and_then(|decided| decided.reviewers).or(set).unwrap_or(1);
         let deadline_ns = held.since_ns.saturating_add(u64::from(deadline).saturating_mul(NS_PER_SEC));
         let approval = Approval::ask(severity, deadline_ns, needed);
+        let asker = self.facts.asker(&asked.record, &held, WantedFacts::FOR_PEOPLE);
         let stored = stored(asked, &held, approval, decided, asker);
         let id = &stored.id;
         tracing::warn!(

@@ -15,6 +15,9 @@ const VACUUM_PAGES: u32 = 5_000;
 /// Rows of processes, whatever their age: ancestors are never seen to end.
 const MAX_PROCESSES: i64 = 500_000;
 
+/// Settled approvals, whatever their age: policy's denials are among them, and an agent may cause many.
+const MAX_APPROVALS: i64 = 100_000;
+
 const NS_PER_DAY: u64 = 86_400_000_000_000;
 
 /// The limits.
@@ -34,6 +37,11 @@ impl Retention {
     /// Removes one piece of what is too old or too much. Returns true if nothing is left to do.
     pub(super) fn sweep(&self, connection: &mut Connection) -> Result<bool, StoreError> {
         let oldest = signed(clock::wall_ns().saturating_sub(self.max_age_ns));
+        connection.execute(
+            "DELETE FROM approvals WHERE state <> 'pending' \
+             AND (time_ns < ?1 OR rowid <= (SELECT max(rowid) FROM approvals) - ?2)",
+            [oldest, MAX_APPROVALS],
+        )?;
         let by_age = self.piece(connection, Some(oldest))?;
         let by_size =
             if self.used_bytes(connection)? > self.max_bytes { self.piece(connection, None)? } else { 0 };
@@ -84,7 +92,6 @@ impl Retention {
              AND first_ns < ?2",
             [MAX_PROCESSES, oldest],
         )?;
-        transaction.execute("DELETE FROM approvals WHERE state <> 'pending' AND time_ns < ?1", [oldest])?;
         transaction.execute("DELETE FROM agents WHERE state <> 'running' AND ended_ns < ?1", [oldest])?;
         let stale = "SELECT version FROM rulesets WHERE used_ns < ?1 \
                      AND version NOT IN (SELECT version FROM agents WHERE state = 'running')";

@@ -20,7 +20,7 @@ use() {
 }
 
 ask() { # TASKS HOLDS-OF-EACH
-    agentctl run --quiet --spec "$here/agent.toml" -- python3 "$here/ask.py" "$work/files" "$1" "$2" 2>"$work/stderr"
+    agentctl run --spec "$here/agent.toml" -- python3 "$here/ask.py" "$work/files" "$1" "$2" 2>"$work/stderr"
 }
 
 use answers
@@ -32,14 +32,14 @@ done
 chmod 755 "$work" "$work/files"
 
 echo "holds: 2000 answers at once"
-ask 1 2000
+ask 1 2000 || { cat "$work/stderr"; exit 1; }
 
 echo "holds: $holds by 8 tasks, agentd killed again and again"
 ask 8 $((holds / 8)) >"$work/asked" &
 asking=$!
 kills=0
 while kill -0 "$asking" 2>/dev/null; do
-    sleep "$(shuf -i 5-15 -n 1)"
+    sleep "$(shuf -i 10-25 -n 1)"
     kill -0 "$asking" 2>/dev/null || break
     systemctl kill -s KILL agentd
     kills=$((kills + 1))
