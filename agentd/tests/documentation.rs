@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentd::config::Config;
-use agentd::export::metrics::{EventCounters, Snapshot, page};
+use agentd::export::metrics::{EventCounters, HoldStage, Snapshot, page};
 use agentd::kernel::ProgramStats;
 use agentd::notify::Outcomes;
 use agentguard_api::report::{AgentState, AgentView, Canary, StoreStatus};
@@ -99,6 +100,7 @@ fn full_page() -> String {
         notifications: vec![Outcomes { target: "1-x".to_owned(), delivered: 1, failed: 1, dropped: 1 }],
         ..Snapshot::default()
     };
+    counters.hold_stage(HoldStage::Policy, Duration::from_millis(1));
     page(&counters, snapshot).expect("the page can be written")
 }
 
@@ -109,8 +111,10 @@ fn samples(page: &str) -> BTreeSet<(String, String)> {
     for line in lines {
         let series = line.rsplit_once(' ').map_or(line, |(series, _)| series);
         let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        let name = ["_bucket", "_sum", "_count"].iter().find_map(|of| name.strip_suffix(of)).unwrap_or(name);
         for label in labels.trim_end_matches('}').split(',') {
             let label = label.split_once('=').map_or("", |(label, _)| label);
+            let label = if label == "le" { "" } else { label }; // every histogram has it
             found.insert((name.to_owned(), label.to_owned()));
         }
     }

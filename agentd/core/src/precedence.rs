@@ -81,9 +81,19 @@ const fn unless_held(default: Verdict) -> Verdict {
     if default.waits() { Verdict::Deny } else { default }
 }
 
+/// Whether a rule is heard where the object lies on the host, beside where the task sees it. What a program does with its
+/// arguments is evaluated where it is seen.
+pub(crate) const fn heard_elsewhere(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Hold | Verdict::Deny)
+}
+
 /// Both layers put together for one operation on a path.
 ///
-/// A name is followed by the grant that names its ports, so for `resolve` a guardrail counts only if it stops.
+/// A name is followed by the grant that names its ports, so for `resolve` a guardrail counts only if it denies.
 pub(crate) fn combine_path(op: PathOp, guardrail: Answer, grant: Answer) -> Answer {
-    if op == PathOp::Resolve && !guardrail.verdict.stops() { grant } else { guardrail.stricter(grant) }
+    if op == PathOp::Resolve && guardrail.verdict != Verdict::Deny {
+        grant
+    } else {
+        guardrail.stricter(grant)
+    }
 }

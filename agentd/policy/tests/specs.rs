@@ -110,12 +110,12 @@ fn every_shipped_spec_becomes_tables_with_the_shipped_policy() {
 #[test]
 fn a_coding_agent_may_do_its_work() {
     use PathOp::{Attr, Create, Delete, Exec, Link, MapExec, Read, Write};
+    expect(coding_agent(), Verdict::Evaluate, &[(Exec, "/usr/bin/bash"), (Exec, "/usr/bin/git")]);
     expect(
         coding_agent(),
         Verdict::Allow,
         &[
             // ld.so, libc, locale, name services.
-            (Exec, "/usr/bin/bash"),
             (MapExec, "/usr/lib/x86_64-linux-gnu/libc.so.6"),
             (MapExec, "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"),
             (Read, "/etc/ld.so.cache"),
@@ -345,7 +345,7 @@ fn plain_spellings_of_destruction_are_refused_as_commands() {
         let answer = tables.path(PathOp::Command, format!("argv:{command}").as_bytes());
         assert_eq!(answer.verdict, Verdict::Deny, "{command}");
     }
-    let allowed = [
+    let evaluated = [
         "rm -rf target",
         "rm -rf /tmp/x",
         "rm -rf /home/ada/project/build",
@@ -356,12 +356,13 @@ fn plain_spellings_of_destruction_are_refused_as_commands() {
         "bash -c curl x | sha256sum -c",
         "git commit -m rm -rf /",
         "git push origin main",
-        "make -j2",
     ];
-    for command in allowed {
+    for command in evaluated {
         let answer = tables.path(PathOp::Command, format!("argv:{command}").as_bytes());
-        assert_eq!(answer.verdict, Verdict::Allow, "{command}: {answer:?}");
+        assert_eq!(answer.verdict, Verdict::Evaluate, "{command}: {answer:?}");
     }
+    let answer = tables.path(PathOp::Command, b"argv:make -j2");
+    assert_eq!(answer.verdict, Verdict::Allow, "{answer:?}");
 }
 
 #[test]
@@ -422,7 +423,7 @@ fn an_ops_agent_reads_its_kubeconfig_and_changes_nothing() {
         &[(PathOp::Write, "/etc/hosts"), (PathOp::Write, "/var/log/syslog"), (PathOp::Delete, "/srv/data/x")],
     );
     let command = |line: &str| tables.path(PathOp::Command, format!("argv:{line}").as_bytes()).verdict;
-    assert_eq!(command("kubectl get pods -A"), Verdict::Allow);
+    assert_eq!(command("kubectl get pods -A"), Verdict::Evaluate);
     assert_eq!(command("kubectl delete pod x"), Verdict::Deny);
 }
 

@@ -37,7 +37,8 @@ const BOOTS: [Boot; 4] = [
 ];
 
 /// Some of each family of hooks, the work that must go on, and the neighbours that must not be touched.
-const DIFFERS: [&str; 16] = [
+const DIFFERS: [&str; 17] = [
+    "hold-command",
     "hold-create",
     "hold-threads",
     "hold-exec",
@@ -55,6 +56,18 @@ const DIFFERS: [&str; 16] = [
     "work-curl",
     "U1",
 ];
+
+/// Kernels on which held requests are put under stress.
+const STRESSED: [&str; 2] = ["6.1", "newest"];
+
+/// Requests held while agentd is killed, and how often it is; with `--full` the larger numbers.
+const FEW_HOLDS: [&str; 2] = ["4000", "1"];
+const MANY_HOLDS: [&str; 2] = ["10000", "5"];
+
+/// Scenarios that are run again with everything that they may do held, and allowed by policy: some of each kind, and
+/// with `--full` all groups in which answers are about paths and addresses.
+const HELD: [&str; 8] = ["F1a", "F2a", "E1b", "C1a", "N1a", "N6a", "work-git", "work-curl"];
+const HELD_GROUPS: [&str; 4] = ["files", "exec", "identity", "network"];
 
 /// A kernel without task storage: agentd must refuse it and say so.
 const TOO_OLD: &str = "5.10";
@@ -93,6 +106,9 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         for boot in &BOOTS {
             scenarios(&mut steps, boot, args.full)?;
         }
+        for kernel in STRESSED {
+            holds(&mut steps, &workspace, kernel, args.full)?;
+        }
         steps.check(&format!("VM {TOO_OLD} refusal"), refuses_an_old_kernel);
     }
     Ok(ExitCode::from(u8::from(!steps.finish())))
@@ -109,6 +125,16 @@ fn scenarios(steps: &mut Steps, boot: &Boot, full: bool) -> Result<()> {
     let mut command = vm()?;
     command.args(["--no-build", "--kernel", kernel, "--lsm", lsm, "--timeout", SCENARIOS_TIMEOUT_SEC]);
     steps.run(&format!("VM {kernel} lsm={lsm}"), command.args(["--", "sh", "-c", &script]));
+    Ok(())
+}
+
+fn holds(steps: &mut Steps, workspace: &Path, kernel: &str, full: bool) -> Result<()> {
+    let mut command = vm()?;
+    command.args(["--no-build", "--kernel", kernel, "--timeout", SCENARIOS_TIMEOUT_SEC, "--share"]);
+    command.arg(workspace.join("tests/vm/holds"));
+    command.args(["--", "sh", "/share/holds/run.sh"]).args(if full { MANY_HOLDS } else { FEW_HOLDS });
+    command.args(if full { HELD_GROUPS.as_slice() } else { HELD.as_slice() });
+    steps.run(&format!("VM {kernel} holds"), &mut command);
     Ok(())
 }
 

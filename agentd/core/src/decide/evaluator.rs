@@ -94,8 +94,8 @@ impl Evaluator {
 
     /// What is said to the object's path on the host, where that differs from the path as the task sees it.
     pub fn explain_elsewhere(&self, op: PathOp, text: &[u8]) -> Explanation<'_> {
-        let guardrail = self.best_on_path(Layer::Guardrail, op, text, Verdict::stops);
-        let grant = self.best_on_path(Layer::Grant, op, text, Verdict::stops);
+        let guardrail = self.best_on_path(Layer::Guardrail, op, text, precedence::heard_elsewhere);
+        let grant = self.best_on_path(Layer::Grant, op, text, precedence::heard_elsewhere);
         let answer = |found: Option<Match<'_>>| found.map_or(NO_GUARDRAIL, |found| found.answer());
         explanation(guardrail, grant, answer(guardrail).stricter(answer(grant)))
     }
@@ -170,10 +170,10 @@ impl Evaluator {
     /// The grant that a name's addresses get for a port.
     fn by_name(&self, name: &str, port: u16, protocol: Protocol) -> Option<Match<'_>> {
         let resolved = self.path(PathOp::Resolve, name_text(name).as_bytes());
-        let followed = resolved.grant.filter(|_| !resolved.result.verdict.stops())?;
+        let followed = resolved.grant.filter(|_| resolved.result.verdict != Verdict::Deny)?;
         let Scope::Name { name: followed, .. } = &followed.scope else { return None };
         self.best_by(Layer::Grant, |found| match &found.rule.scope {
-            Scope::Name { name, ports } if name == followed && !found.rule.verdict.stops() => {
+            Scope::Name { name, ports } if name == followed && found.rule.verdict != Verdict::Deny => {
                 port_rank(found, 0, ports, port, protocol)
             }
             _ => None,

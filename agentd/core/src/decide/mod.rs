@@ -67,7 +67,7 @@ impl Tables {
     /// about the address, the first name's ports that cover it do. Guardrails on the address still apply.
     pub fn named_address(&self, names: &[Answer], address: IpAddr, port: u16, protocol: Protocol) -> Answer {
         let Some(range) = self.range(AddressOp::Connect, address, port, protocol) else { return UNSOUND };
-        let followed = names.iter().filter(|name| !name.verdict.stops()).find_map(|name| {
+        let followed = names.iter().filter(|name| name.verdict != Verdict::Deny).find_map(|name| {
             let index = usize::try_from(name.rule.0).ok()?.checked_sub(1)?;
             covering(self.names.get(index)?, port, protocol)
         });

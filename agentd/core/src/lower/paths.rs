@@ -153,7 +153,7 @@ fn seen(matching: &[&Candidate], op: PathOp, defaults: &Defaults) -> Answer {
 
 /// On the object's other path nothing is granted; only rules that stop it are heard.
 fn elsewhere(matching: &[&Candidate], op: PathOp) -> Answer {
-    let stops = |layer| best(matching, layer, op, Verdict::stops).unwrap_or(NO_GUARDRAIL);
+    let stops = |layer| best(matching, layer, op, precedence::heard_elsewhere).unwrap_or(NO_GUARDRAIL);
     stops(Layer::Guardrail).stricter(stops(Layer::Grant))
 }
 

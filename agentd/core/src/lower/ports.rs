@@ -9,7 +9,7 @@ use crate::operation::AddressOp;
 use crate::precedence::{NO_GUARDRAIL, PortRank};
 use crate::rule::{Defaults, Network, Ports, Protocol, Rule, Scope};
 use crate::tables::{Prefix, Range};
-use crate::verdict::{Answer, Layer};
+use crate::verdict::{Answer, Layer, Verdict};
 
 /// Most port numbers at which rules of one prefix begin or end. More could not fit into [`MAX_RANGES`].
 const MAX_CUTS: usize = 2048;
@@ -100,7 +100,7 @@ pub(super) fn names(rules: &[Indexed<'_>]) -> Result<Vec<Vec<Range>>, LowerError
 
 fn followed_name<'r>(rule: &'r Indexed<'_>) -> Option<&'r str> {
     match &rule.rule.scope {
-        Scope::Name { name, .. } if rule.rule.layer == Layer::Grant && !rule.rule.verdict.stops() => {
+        Scope::Name { name, .. } if rule.rule.layer == Layer::Grant && rule.rule.verdict != Verdict::Deny => {
             Some(name)
         }
         _ => None,
