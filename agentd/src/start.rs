@@ -21,7 +21,7 @@ use crate::enrich::Enrich;
 use crate::export::metrics::{EventCounters, Snapshot};
 use crate::export::{Export, Followers, Tally, http};
 use crate::health::{CHECK_EVERY, Health};
-use crate::holds::{self, Holds};
+use crate::holds::{self, Holds, freezer};
 use crate::kernel::{self, Backend, Ebpf, Kernel, LoadOptions};
 use crate::notify::{self as notifications, Notifier};
 use crate::pipeline::{Counts, Pipeline, Stages};
@@ -45,6 +45,7 @@ pub fn attach(config: &Config) -> Result<Arc<dyn Kernel>> {
         pin_root: config.pin_dir.clone(),
         run_dir: config.run_dir.clone(),
     };
+    freezer::rest(&kernel::waiting(&config.pin_dir));
     Ok(Arc::new(Ebpf::load(&options).context("kernel programs")?))
 }
 

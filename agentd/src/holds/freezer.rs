@@ -15,6 +15,9 @@ use crate::agents::cgroup::Cgroups;
 /// How the cgroup of a frozen process begins.
 const PREFIX: &str = "agentguard-held-";
 
+/// /proc tells the start of a process in hundredths of a second.
+const NS_PER_TICK: u64 = 10_000_000;
+
 /// Frozen processes and where they came from.
 #[derive(Debug, Default)]
 pub(super) struct Freezer {
@@ -48,6 +51,19 @@ impl Freezer {
         let Some(home) = self.frozen.remove(&pid) else { return };
         if let Err(error) = thaw(pid, &home) {
             tracing::debug!(pid, %error, "a frozen process was not put back");
+        }
+    }
+}
+
+/// Freezes the processes that wait for an agentd before this one. While programs are loaded they could only turn, and
+/// loading waits for tasks that do: seconds each. Who takes over thaws them.
+pub fn rest(waiting: &[(u32, u64)]) {
+    let mut freezer = Freezer::default();
+    for (pid, start_ns) in waiting {
+        let process = i32::try_from(*pid).ok().and_then(|pid| Process::new(pid).ok()?.stat().ok());
+        // Another process may have its number by now.
+        if process.is_some_and(|stat| stat.starttime.abs_diff(start_ns / NS_PER_TICK) <= 1) {
+            freezer.freeze(*pid);
         }
     }
 }

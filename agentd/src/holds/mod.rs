@@ -5,7 +5,7 @@
 //! go on that nobody allowed: whoever is not answered waits.
 
 mod facts;
-mod freezer;
+pub mod freezer;
 mod note;
 
 use std::collections::BTreeMap;

@@ -9,13 +9,13 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use agentguard_bpf::{AgentguardSkel, AgentguardSkelBuilder, OpenAgentguardSkel};
+use agentguard_bpf::{AgentguardSkel, AgentguardSkelBuilder, OpenAgentguardSkel, types};
 use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
-use libbpf_rs::{Link, ProgramAttachType, libbpf_sys};
+use libbpf_rs::{Link, MapHandle, ProgramAttachType, libbpf_sys};
 
 use super::cgroups::{CgroupProgram, duplicate};
 use super::hooks::{self, KernelFunctions};
-use super::maps::{Maps, failed};
+use super::maps::{Maps, entries, failed};
 use super::{Backend, KernelError};
 
 /// Goes up when a map's layout changes: maps of another layout are left alone and replaced.
@@ -106,6 +106,13 @@ impl Pins {
         }
         let _ = fs::remove_dir(&self.links);
     }
+}
+
+/// Processes that wait for an earlier agentd, with their start in nanoseconds after boot; none if nothing is pinned.
+pub fn waiting(root: &Path) -> Vec<(u32, u64)> {
+    let path = root.join(LAYOUT).join("maps/holds");
+    let Ok(map) = MapHandle::from_pinned_path(path) else { return Vec::new() };
+    entries::<u64, types::hold>(&map).into_iter().map(|(_, hold)| (hold.tgid, hold.start_ns)).collect()
 }
 
 /// Removes every pin below `root`: nothing is governed any more.

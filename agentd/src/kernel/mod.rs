@@ -33,7 +33,7 @@ mod tasks;
 mod wire;
 
 pub use ebpf::{Ebpf, LoadOptions};
-pub use load::unload;
+pub use load::{unload, waiting};
 pub use tasks::descriptor_of;
 
 /// How decisions are put into effect, best first.
