@@ -324,8 +324,9 @@ impl Inner {
             reuse: Reuse::Once,
             time_ns: clock::wall_ns(),
         };
-        let mut approval = Approval::ask(severity(&asked, decided.as_ref()), u64::MAX, 1);
-        approval.apply(Change::Vote(vote), clock::boot_ns()).ok()?;
+        let now = clock::boot_ns();
+        let mut approval = Approval::ask(severity(&asked, decided.as_ref()), now + 1, 1);
+        approval.apply(Change::Vote(vote), now).ok()?;
         let asker = self.facts.asker(&asked.record, held, WantedFacts::FOR_PEOPLE);
         Some(stored(asked, held, approval, decided, asker))
     }

@@ -160,13 +160,15 @@ static __always_inline void follow_first_decision(struct path_request *request, 
 		decision->enforced = 1;
 		return;
 	}
-	if (decision->verdict != VERDICT_DENY &&
-	    (decision->verdict != VERDICT_HOLD || request->flags & INTERPRETED ||
-	     (!can_block && decision->answer & ANSWER_EVALUATE))) {
+	if (decision->verdict == VERDICT_HOLD && decision->enforced) {
+		if (request->flags & INTERPRETED || (!can_block && decision->answer & ANSWER_EVALUATE))
+			decision->verdict = VERDICT_AUDIT;
+		else
+			refuse(decision, REASON_CANNOT_HOLD);
+	}
+	if (decision->verdict <= VERDICT_AUDIT) {
 		decision->enforced = 0;
 		decision->effect = EFFECT_GO_ON;
-	} else if (decision->verdict == VERDICT_HOLD && decision->enforced) {
-		refuse(decision, REASON_CANNOT_HOLD);
 	}
 }
 

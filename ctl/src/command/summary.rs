@@ -78,6 +78,9 @@ struct Summary {
     allowed: BTreeMap<&'static str, BTreeMap<String, u64>>,
     /// By rule, or by the reason where no rule decided.
     stopped: BTreeMap<String, Stopped>,
+    /// Requests that waited for policy or a person, by rule. What became of them the approvals tell.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    waited: BTreeMap<String, u64>,
     /// What policy found worth a second look, although it did not decide.
     findings: BTreeMap<String, Found>,
     read_bytes: u64,
@@ -152,6 +155,9 @@ impl Summary {
                 let calls = self.allowed.entry(Group::of(record).name()).or_default();
                 *calls.entry(record.call.clone()).or_default() += 1;
             }
+            Verdict::Evaluate | Verdict::Hold if record.decision.enforced => {
+                *self.waited.entry(describe::rule(&record.decision)).or_default() += 1;
+            }
             Verdict::Evaluate | Verdict::Hold | Verdict::Deny => self.stop(record),
         }
     }
@@ -220,8 +226,21 @@ fn show(screen: &mut Screen<'_>, summary: &Summary) -> io::Result<()> {
         bytes(summary.received_bytes)
     ))?;
 
+    show_waited(screen, &summary.waited)?;
     show_blocked(screen, &summary.stopped)?;
     show_findings(screen, &summary.findings)
+}
+
+fn show_waited(screen: &mut Screen<'_>, waited: &BTreeMap<String, u64>) -> io::Result<()> {
+    if waited.is_empty() {
+        return Ok(());
+    }
+    section(screen, "Waited for policy or a person; what became of them: agentctl approvals list --all")?;
+    for (rule, count) in waited {
+        let count = screen.paint(Tone::Warn, &format!("{count:>5}"));
+        screen.line(format!("{count}  {}", screen.paint(Tone::Strong, rule)))?;
+    }
+    Ok(())
 }
 
 fn show_blocked(screen: &mut Screen<'_>, stopped: &BTreeMap<String, Stopped>) -> io::Result<()> {
