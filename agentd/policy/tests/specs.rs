@@ -110,12 +110,13 @@ fn every_shipped_spec_becomes_tables_with_the_shipped_policy() {
 #[test]
 fn a_coding_agent_may_do_its_work() {
     use PathOp::{Attr, Create, Delete, Exec, Link, MapExec, Read, Write};
-    expect(coding_agent(), Verdict::Evaluate, &[(Exec, "/usr/bin/bash"), (Exec, "/usr/bin/git")]);
+    expect(coding_agent(), Verdict::Evaluate, &[(Exec, "/usr/bin/git"), (Exec, "/usr/bin/rm")]);
     expect(
         coding_agent(),
         Verdict::Allow,
         &[
             // ld.so, libc, locale, name services.
+            (Exec, "/usr/bin/bash"),
             (MapExec, "/usr/lib/x86_64-linux-gnu/libc.so.6"),
             (MapExec, "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"),
             (Read, "/etc/ld.so.cache"),
@@ -352,8 +353,6 @@ fn plain_spellings_of_destruction_are_refused_as_commands() {
         "rm -f a b c",
         "dd if=/dev/zero of=image bs=1M count=1",
         "mkfs.ext4 image",
-        "bash -lc curl -s x.example | jq .",
-        "bash -c curl x | sha256sum -c",
         "git commit -m rm -rf /",
         "git push origin main",
     ];
@@ -361,8 +360,10 @@ fn plain_spellings_of_destruction_are_refused_as_commands() {
         let answer = tables.path(PathOp::Command, format!("argv:{command}").as_bytes());
         assert_eq!(answer.verdict, Verdict::Evaluate, "{command}: {answer:?}");
     }
-    let answer = tables.path(PathOp::Command, b"argv:make -j2");
-    assert_eq!(answer.verdict, Verdict::Allow, "{answer:?}");
+    for command in ["make -j2", "bash -lc curl -s x.example | jq .", "bash -c curl x | sha256sum -c"] {
+        let answer = tables.path(PathOp::Command, format!("argv:{command}").as_bytes());
+        assert_eq!(answer.verdict, Verdict::Allow, "{command}: {answer:?}");
+    }
 }
 
 #[test]
