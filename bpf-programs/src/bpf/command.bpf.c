@@ -18,12 +18,12 @@
 
 _Static_assert(ARGV_END < MAX_PATH && CHUNK <= PATH_SLACK, "a chunk that begins before the end stays inside the buffer");
 
+/* Where the next argument goes and how many there are is in text->end and text->begin: were they here, newer verifiers
+ * would follow each of their values. */
 struct argument_walk {
 	struct path_buffer *text;
 	__u64 list;   /* the next pointer */
 	__u64 word;   /* what is left of the present argument, 0 between two */
-	__u32 at;
-	__u32 count;
 	__u32 tail;   /* where the second argument begins */
 	__u32 failed;
 	__u32 compat;
@@ -32,7 +32,7 @@ struct argument_walk {
 static long read_argument(__u32 index, struct argument_walk *walk)
 {
 	struct path_buffer *text = walk->text;
-	__u32 at = walk->at, width = walk->compat ? 4 : 8;
+	__u32 at = text->end, width = walk->compat ? 4 : 8;
 	long size;
 
 	if (!walk->word) {
@@ -50,15 +50,15 @@ static long read_argument(__u32 index, struct argument_walk *walk)
 		return 1;
 	}
 	if (size == CHUNK) { /* its last byte is a NUL that is not the argument's */
-		walk->at = at + CHUNK - 1;
+		text->end = at + CHUNK - 1;
 		walk->word += CHUNK - 1;
 	} else {
-		walk->at = at + size;
+		text->end = at + size;
 		walk->word = 0;
-		if (++walk->count == 1)
-			walk->tail = walk->at;
+		if (++text->begin == 1)
+			walk->tail = text->end;
 	}
-	return walk->at > ARGV_END;
+	return text->end > ARGV_END;
 }
 
 /* As the caller gives them. The automaton takes the NUL between two arguments for a space. */
@@ -66,8 +66,9 @@ static __always_inline void read_arguments(struct path_request *request, struct 
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	struct argument_walk walk = { .text = text, .at = ARGV_LEN, .tail = ARGV_LEN };
+	struct argument_walk walk = { .text = text, .tail = ARGV_LEN };
 	long number = regs->orig_ax;
+	__u32 at, count;
 
 	walk.compat = task->thread_info.status & TS_COMPAT;
 	if (walk.compat)
@@ -75,19 +76,23 @@ static __always_inline void read_arguments(struct path_request *request, struct 
 	else
 		walk.list = number == 59 ? regs->si : regs->dx;
 	text->begin = 0;
-	text->end = 0;
+	text->end = ARGV_LEN;
 	__builtin_memcpy(text->text, ARGV, ARGV_LEN);
 	request->argv_size = 0;
 	bpf_loop(MAX_ARGV, read_argument, &walk, 0);
+	at = text->end;
+	count = text->begin;
+	text->begin = 0;
+	text->end = 0;
 	if (walk.failed)
 		return;
-	request->argv_size = walk.at - ARGV_LEN;
+	request->argv_size = at - ARGV_LEN;
 	request->argv_tail = walk.tail;
-	if (walk.at > ARGV_END)
-		walk.at = ARGV_END;
-	else if (walk.count != request->argc)
+	if (at > ARGV_END)
+		at = ARGV_END;
+	else if (count != request->argc)
 		request->argv_size = 0; /* another thread was at it */
-	text->end = walk.at > ARGV_LEN ? walk.at - 1 : ARGV_LEN; /* without the last NUL */
+	text->end = at > ARGV_LEN ? at - 1 : ARGV_LEN; /* without the last NUL */
 }
 
 static __always_inline void decide_text(__u32 slot, struct path_buffer *text, __u32 least, struct decision *decision)
