@@ -4,6 +4,9 @@ use nix::time::{ClockId, clock_gettime};
 
 const NS_PER_SEC: u64 = 1_000_000_000;
 
+/// /proc tells the start of a process in hundredths of a second.
+pub const NS_PER_TICK: u64 = 10_000_000;
+
 /// Nanoseconds since boot, suspended time included: the clock of events.
 pub fn boot_ns() -> u64 {
     read(ClockId::CLOCK_BOOTTIME)

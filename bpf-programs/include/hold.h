@@ -7,6 +7,8 @@
 
 #include "decision.h"
 
+#define TS_COMPAT 0x2 /* of a thread: it is in a 32-bit system call */
+
 /* First one of these writes down what is asked, in the task's own place; the same request of the same program has the
  * same hash each time. Texts are in the task's buffers, as decide_object() left them. Then hold_request() decides it: by a
  * standing answer, by the answer to this very request, or by letting it wait. All return 0. */

@@ -77,7 +77,7 @@ pub struct StoreStatus {
 pub struct ApprovalView {
     /// Incident of the request: what `agentctl approvals approve` takes.
     pub id: IncidentId,
-    /// `pending`, `approved`, `denied`, `expired` or `withdrawn`.
+    /// `pending`, `approved`, `denied`, `expired`, `withdrawn` or `revoked`.
     pub state: State,
     /// How bad it would be.
     pub severity: Severity,

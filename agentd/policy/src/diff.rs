@@ -6,7 +6,7 @@ use agentguard_core::rule::Rule;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::files::{PolicyFiles, Version, hex};
+use crate::files::{PolicyFiles, Version};
 
 /// Guardrails that came, went or changed, by id. Moving a guardrail to another line is no change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -148,7 +148,7 @@ fn lines_only_in(this: Option<&str>, other: Option<&str>) -> usize {
 }
 
 fn hash(content: &str) -> String {
-    hex(&Sha256::digest(content.as_bytes()))
+    hex::encode(Sha256::digest(content.as_bytes()))
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ impl PolicyFiles {
             hash.update((content.len() as u64).to_le_bytes());
             hash.update(content.as_bytes());
         }
-        Version(hex(&hash.finalize()))
+        Version(hex::encode(hash.finalize()))
     }
 
     /// A file as the user named it.
@@ -178,10 +178,6 @@ fn is_policy_file(path: &str) -> bool {
 
 fn is_plain_relative(path: &str) -> bool {
     !path.contains(['\0', '\n']) && path.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::references;
 
 /// Guardrail rules of one agent, so that no policy can fill the kernel's tables.
 const MAX_RULES: usize = 8192;
-/// Pack of functions that the others share; it needs no guardrails of its own.
+/// Pack of functions that the others share; it needs no rules of its own.
 const LIBRARY: &str = "lib";
 /// Rule that a pack's guardrails are members of.
 const GUARDRAILS: &str = "guardrails";
@@ -27,6 +27,8 @@ const GUARDRAILS: &str = "guardrails";
 const DENY: &str = "deny";
 /// Rule that a pack's decisions about held requests are members of.
 const DECIDE: &str = "decide";
+/// What agentd evaluates; a pack has one of them at least.
+const RULES: [&str; 3] = [GUARDRAILS, DECIDE, DENY];
 
 /// A loaded policy.
 #[derive(Debug, Clone)]
@@ -42,6 +44,12 @@ pub struct PolicySet {
 #[derive(Debug, Clone, Default)]
 struct Pack {
     outlines: Vec<(String, Outline)>,
+}
+
+impl Pack {
+    fn has_rule(&self, rule: &str) -> bool {
+        self.outlines.iter().any(|(_, outline)| outline.head(rule).is_some())
+    }
 }
 
 impl PolicySet {
@@ -217,9 +225,10 @@ impl PolicySet {
 
     /// Packs that have a rule of this name.
     fn asked(&self, rule: &str) -> impl Iterator<Item = (&str, &Pack)> {
-        let has_rule =
-            move |pack: &Pack| pack.outlines.iter().any(|(_, outline)| outline.head(rule).is_some());
-        self.packs.iter().filter(move |(_, pack)| has_rule(pack)).map(|(name, pack)| (name.as_str(), pack))
+        self.packs
+            .iter()
+            .filter(move |(_, pack)| pack.has_rule(rule))
+            .map(|(name, pack)| (name.as_str(), pack))
     }
 
     /// The members of a pack's set.
@@ -288,8 +297,9 @@ impl PolicySet {
     /// Compiles once, so that every later clone of the engine is cheap.
     fn prepared(mut self) -> Result<Self, PolicyErrors> {
         self.engine.set_input(regorus::Value::new_object());
-        let Some(name) = self.packs.keys().find(|name| *name != LIBRARY) else { return Ok(self) };
-        match self.engine.eval_rule(format!("data.agentguard.{name}.{GUARDRAILS}")) {
+        let any = RULES.iter().find_map(|rule| Some((*rule, self.asked(rule).next()?.0.to_owned())));
+        let Some((rule, name)) = any else { return Ok(self) };
+        match self.engine.eval_rule(format!("data.agentguard.{name}.{rule}")) {
             Ok(_) => Ok(self),
             Err(error) => {
                 let file = format!("{name}/{name}.rego");
@@ -355,15 +365,16 @@ fn packs(files: &PolicyFiles) -> Result<BTreeMap<String, Pack>, PolicyErrors> {
         }
     }
     for (name, pack) in &packs {
-        let guards = pack.outlines.iter().any(|(_, outline)| outline.head(GUARDRAILS).is_some());
+        let is_used = RULES.iter().any(|rule| pack.has_rule(rule));
         // regorus 0.14 loses rules of the other file where a test replaces the input.
         if let Some((file, _)) = pack.outlines.get(1) {
             let message = "is a second file of this pack; a pack is one file, and what packs share goes into lib/lib.rego";
             errors.push(PolicyError::new(files.shown(file), 1, message));
         }
-        if name != LIBRARY && !guards {
+        if name != LIBRARY && !is_used {
             let file = pack.outlines.first().map_or("", |(file, _)| file.as_str());
-            let message = "has no rule `guardrails`; write `guardrails contains g if …`";
+            let message =
+                "has none of the rules `guardrails`, `decide` and `deny`: nothing of it would be used";
             errors.push(PolicyError::new(files.shown(file), 1, message));
         }
     }

@@ -192,13 +192,20 @@ fn a_rule_that_cannot_be_evaluated_fails_the_whole_set() {
         ("guardrails contains g if g := 1 / 0", "arithmetic"),
         ("guardrails := g if { g := {1}; false }", "undefined"),
         ("guardrails := 3", "no set"),
-        ("deny contains {\"id\": \"x\"}", "no guardrails, and a finding without severity"),
-        ("x := 1", "no guardrails"),
+        ("deny contains {\"id\": \"x\"}", "a finding without severity"),
+        ("x := 1", "nothing that is used"),
     ];
     for (body, what) in cases {
         let error = error(&format!("package agentguard.a\nimport rego.v1\n{body}\n"));
         assert!(error.starts_with("p/a/a.rego:") && error.lines().count() == 1, "{what}: {error}");
     }
+}
+
+#[test]
+fn a_pack_that_only_answers_held_requests_is_a_pack() {
+    let answers = "package agentguard.a\nimport rego.v1\ndecide contains {\"id\": \"x\", \"answer\": \"allow\", \
+                   \"severity\": \"MEDIUM\", \"reason\": \"r\"}\n";
+    load(&[("a/a.rego", answers)]).unwrap();
 }
 
 #[test]

@@ -186,12 +186,7 @@ fn input(
 
 /// First digits of the hash over everything that decides.
 fn version(ruleset: &Ruleset) -> Result<String, CompileError> {
-    let hash = Sha256::digest(serde_json::to_vec(ruleset)?);
-    Ok(hash
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>()
-        .chars()
-        .take(VERSION_DIGITS)
-        .collect())
+    let mut version = hex::encode(Sha256::digest(serde_json::to_vec(ruleset)?));
+    version.truncate(VERSION_DIGITS);
+    Ok(version)
 }

@@ -69,7 +69,7 @@ fn hash(file: &mut File) -> io::Result<String> {
             Some(bytes) => hash.update(bytes),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(hash.finalize()))
 }
 
 /// The kernel's own encoding: major << 20 | minor.

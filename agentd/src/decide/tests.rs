@@ -36,6 +36,7 @@ fn every_reason_has_words() {
         Reason::Foreign,
         Reason::Answered,
         Reason::CannotHold,
+        Reason::Changed,
     ] {
         assert!(!decision(&ruling(reason, Layer::Default, 0), None).message.is_empty(), "{reason:?}");
     }

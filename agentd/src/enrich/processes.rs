@@ -8,6 +8,7 @@ use std::sync::Arc;
 use procfs::process::Process;
 
 use crate::bounded::Bounded;
+use crate::clock::NS_PER_TICK;
 use crate::sense::event::{Body, Event, ProcessId};
 
 /// Processes remembered. A governed process that is forgotten is looked up again.
@@ -15,9 +16,6 @@ const MAX_PROCESSES: usize = 16_384;
 
 /// Ancestors looked up for a process that was there before.
 const MAX_ANCESTORS: usize = 16;
-
-/// /proc tells the start of a process in hundredths of a second.
-const NS_PER_TICK: u64 = 10_000_000;
 
 /// Arguments kept of a process that was there before; the kernel cuts at the same size.
 const MAX_ARGV_BYTES: usize = 4096;

@@ -113,7 +113,7 @@ impl Gatherer {
         }
         let mut hash = Sha256::new();
         io::copy(&mut file, &mut hash)?;
-        let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex::encode(hash.finalize());
         self.known().insert(version, hex.clone());
         Ok(hex)
     }

@@ -11,12 +11,10 @@ use std::path::{Path, PathBuf};
 use procfs::process::Process;
 
 use crate::agents::cgroup::Cgroups;
+use crate::clock;
 
 /// How the cgroup of a frozen process begins.
 const PREFIX: &str = "agentguard-held-";
-
-/// /proc tells the start of a process in hundredths of a second.
-const NS_PER_TICK: u64 = 10_000_000;
 
 /// Frozen processes and where they came from.
 #[derive(Debug, Default)]
@@ -62,7 +60,7 @@ pub fn rest(waiting: &[(u32, u64)]) {
     for (pid, start_ns) in waiting {
         let process = i32::try_from(*pid).ok().and_then(|pid| Process::new(pid).ok()?.stat().ok());
         // Another process may have its number by now.
-        if process.is_some_and(|stat| stat.starttime.abs_diff(start_ns / NS_PER_TICK) <= 1) {
+        if process.is_some_and(|stat| stat.starttime.abs_diff(start_ns / clock::NS_PER_TICK) <= 1) {
             freezer.freeze(*pid);
         }
     }

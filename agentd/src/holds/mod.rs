@@ -516,7 +516,7 @@ fn fingerprint(record: &Record, held: &Held, asker: &Asker) -> String {
         "kernel_request": held.request.hash.map(|word| format!("{word:016x}")),
     });
     let text = serde_json_canonicalizer::to_string(&asked).unwrap_or_else(|_| asked.to_string());
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(text.as_bytes()))
 }
 
 fn view(stored: &StoredApproval) -> ApprovalView {

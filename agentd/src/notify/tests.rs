@@ -128,8 +128,7 @@ async fn a_webhook_gets_the_approval_and_its_signature_verifies() {
     assert!(age < 60, "{age}");
     let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     let mac = mac.chain_update(format!("{timestamp}.")).chain_update(&body).finalize().into_bytes();
-    let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(header(&headers, "x-agentguard-signature"), format!("v1={hex}"));
+    assert_eq!(header(&headers, "x-agentguard-signature"), format!("v1={}", hex::encode(mac)));
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ impl Webhook {
             .await?
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
-            .header("Idempotency-Key", hex(&Sha256::digest(body)));
+            .header("Idempotency-Key", hex::encode(Sha256::digest(body)));
         if let Some(secret) = &self.secret {
             // Of this attempt, so that a receiver can refuse what is old.
             let timestamp = (clock::wall_ns() / 1_000_000_000).to_string();
@@ -155,10 +155,6 @@ impl Secret {
 
     fn sign(&self, timestamp: &str, body: &[u8]) -> String {
         let mac = self.0.clone().chain_update(timestamp).chain_update(".").chain_update(body);
-        hex(&mac.finalize().into_bytes())
+        hex::encode(mac.finalize().into_bytes())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -14,7 +14,6 @@
 
 #define ARGV_END (ARGV_LEN + MAX_ARGV - 8) /* of the text; what is longer is cut */
 #define CHUNK 2048
-#define TS_COMPAT 0x2 /* a 32-bit system call */
 
 _Static_assert(ARGV_END < MAX_PATH && CHUNK <= PATH_SLACK, "a chunk that begins before the end stays inside the buffer");
 

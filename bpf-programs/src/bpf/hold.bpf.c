@@ -22,7 +22,6 @@
 #define PF_EXITING 0x4
 #define PF_IO_WORKER 0x10
 #define PF_KTHREAD 0x200000
-#define TS_COMPAT 0x2 /* a 32-bit system call */
 
 /* Another number in each load of the programs: agentd has read the records of its own load. */
 const volatile __u32 load_number = 0;

@@ -180,7 +180,7 @@ impl Worker {
     }
 
     /// Has it do something, and says what it measured under the name of an arm.
-    fn measure(&mut self, what: &str, round: u32, arm: &str) -> Result<()> {
+    pub(crate) fn measure(&mut self, what: &str, round: u32, arm: &str) -> Result<()> {
         let measured = self.ask(what, round)?;
         measured.into_iter().try_for_each(|measured| say(&Measured { arm: arm.to_owned(), ..measured }))
     }

@@ -58,6 +58,15 @@ impl Samples {
         })
     }
 
+    /// A sum of seconds, in nanoseconds.
+    pub(crate) fn ns(&self, metric: &str, label: &str) -> u64 {
+        let seconds = self.0.get(&format!("{metric}{{{label}}}")).copied().unwrap_or_default();
+        // Never negative, and far from the limit.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let ns = (seconds * 1e9) as u64;
+        ns
+    }
+
     /// The sum over all labels that contain `label`.
     pub(crate) fn sum(&self, metric: &str, label: &str) -> u64 {
         self.of(metric).filter(|(labels, _)| labels.contains(label)).map(|(_, value)| value).sum()

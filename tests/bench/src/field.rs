@@ -49,6 +49,8 @@ impl Field {
             write(&self.file(depth))?;
         }
         self.many().iter().try_for_each(|path| write(path))?;
+        self.asked().iter().try_for_each(|path| write(path))?;
+        write(&self.asked_again())?;
         write(&self.secret())
     }
 
@@ -72,6 +74,16 @@ impl Field {
     pub(crate) fn many(&self) -> Vec<PathBuf> {
         let folder = self.file(DEPTHS[1]).with_file_name("");
         (0..MANY).map(|number| folder.join(format!("{number:04}"))).collect()
+    }
+
+    /// Files that policy is asked about each time.
+    pub(crate) fn asked(&self) -> Vec<PathBuf> {
+        (0..MANY).map(|number| self.work().join(format!("asked/{number:04}"))).collect()
+    }
+
+    /// A file that policy is asked about once.
+    pub(crate) fn asked_again(&self) -> PathBuf {
+        self.work().join("asked/again")
     }
 
     /// A file that governed arms may not open.

@@ -8,6 +8,7 @@
 mod arms;
 mod daemon;
 mod field;
+mod held;
 mod load;
 mod memory;
 mod operation;
@@ -37,6 +38,8 @@ enum What {
     Ops(worker::Arguments),
     /// Compare the arms on this host: it takes agentd down and up again, so run it in a VM
     Arms(arms::Arguments),
+    /// What it costs that a request waits for policy; it changes the host's policy, so run it in a VM
+    Held(held::Arguments),
     /// Time in each kernel program, from the kernel's own statistics; agentd must run
     Programs(programs::Arguments),
     /// Events per second, cost and losses of an agentd of our own on this host's kernel
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     let outcome = match Typed::parse().what {
         What::Ops(arguments) => worker::run(&arguments),
         What::Arms(arguments) => arms::run(&arguments),
+        What::Held(arguments) => held::run(&arguments),
         What::Programs(arguments) => programs::run(&arguments),
         What::Pipeline(arguments) => pipeline::run(&arguments),
         What::Memory(arguments) => memory::run(&arguments),

@@ -21,18 +21,34 @@ use crate::field::{DEPTHS, Field, Ports};
 const DATAGRAM_BYTES: usize = 64;
 const READ_BYTES: usize = 4096;
 
+/// Tasks that open a file each, at once.
+const TASKS: usize = 50;
+
+/// What is held in [`Set::Held`]: again and again the same, or another each time.
+pub(crate) const HELD: [&str; 5] = ["open_again", "open_other", "exec_again", "exec_other", "open_by_50"];
+
+/// What an operation is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Set {
+    /// Granted in every arm.
+    Granted,
+    /// Refused in a governed arm; the batch is then made of refusals.
+    Denied,
+    /// Waits for policy in one arm. Each is a batch of its own.
+    Held,
+}
+
 /// One operation: what it is called, how many make a batch, and how one is done.
 pub(crate) struct Operation {
     pub(crate) name: String,
     pub(crate) batch: u32,
-    /// Refused in a governed arm; the batch is then made of refusals.
-    pub(crate) refused: bool,
+    pub(crate) set: Set,
     once: Box<dyn FnMut() -> Result<()>>,
 }
 
 impl Operation {
     fn new(name: impl Into<String>, batch: u32, once: impl FnMut() -> Result<()> + 'static) -> Self {
-        Self { name: name.into(), batch, refused: false, once: Box::new(once) }
+        Self { name: name.into(), batch, set: Set::Granted, once: Box::new(once) }
     }
 
     /// Time of a batch, per operation.
@@ -65,12 +81,7 @@ pub(crate) fn all(field: &Field, ports: Ports, arm: &str, governed: bool) -> Res
     }));
     let path = c_string(&field.file(DEPTHS[1]))?;
     all.push(Operation::new("stat", 20, move || Ok(stat(path.as_c_str()).map(|_| ())?)));
-    all.push(Operation::new("fork_exec", 1, || {
-        match std::process::Command::new("/usr/bin/true").status()?.success() {
-            true => Ok(()),
-            false => bail!("/usr/bin/true failed"),
-        }
-    }));
+    all.push(Operation::new("fork_exec", 1, || start_true(&[])));
     all.push(Operation::new("connect", 5, move || connect_to(ports.open)));
     let sender = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     all.push(Operation::new("udp_send", 20, move || {
@@ -82,6 +93,7 @@ pub(crate) fn all(field: &Field, ports: Ports, arm: &str, governed: bool) -> Res
     let mut buffer = [0; READ_BYTES];
     all.push(Operation::new("read_4k", 40, move || Ok(file.read_exact_at(&mut buffer, 0)?)));
     all.extend(not_granted(field, ports, governed)?);
+    all.extend(held(field)?);
     Ok(all)
 }
 
@@ -111,9 +123,53 @@ fn not_granted(field: &Field, ports: Ports, governed: bool) -> Result<[Operation
             other => bail!("was not denied as it must be: {other:?}"),
         }
     });
-    opening.refused = true;
-    connecting.refused = true;
+    opening.set = Set::Denied;
+    connecting.set = Set::Denied;
     Ok([opening, connecting])
+}
+
+fn held(field: &Field) -> Result<[Operation; 5]> {
+    let again = c_string(&field.asked_again())?;
+    let paths = field.asked().iter().map(|path| c_string(path)).collect::<Result<Vec<_>>>()?;
+    let tasks = paths.clone();
+    let (mut next, mut number) = (0, 0_u64);
+    let all = [
+        Operation::new(HELD[0], 1, move || {
+            open(again.as_c_str(), OFlag::O_RDONLY, Mode::empty())?;
+            Ok(())
+        }),
+        Operation::new(HELD[1], 1, move || {
+            next = (next + 1) % paths.len();
+            open(paths.get(next).context("no files")?.as_c_str(), OFlag::O_RDONLY, Mode::empty())?;
+            Ok(())
+        }),
+        Operation::new(HELD[2], 1, || start_true(&[])),
+        Operation::new(HELD[3], 1, move || {
+            number += 1;
+            start_true(&[&format!("{}-{number}", std::process::id())])
+        }),
+        Operation::new(HELD[4], 1, move || open_at_once(tasks.get(..TASKS).context("no files")?)),
+    ];
+    Ok(all.map(|operation| Operation { set: Set::Held, ..operation }))
+}
+
+fn start_true(arguments: &[&str]) -> Result<()> {
+    match std::process::Command::new("/usr/bin/true").args(arguments).status()?.success() {
+        true => Ok(()),
+        false => bail!("/usr/bin/true failed"),
+    }
+}
+
+/// Each by a task of its own; done when the last has opened its file.
+fn open_at_once(paths: &[CString]) -> Result<()> {
+    std::thread::scope(|scope| {
+        let open_one = |path: &'_ CString| open(path.as_c_str(), OFlag::O_RDONLY, Mode::empty()).map(drop);
+        let tasks: Vec<_> = paths.iter().map(|path| scope.spawn(move || open_one(path))).collect();
+        tasks.into_iter().try_for_each(|task| match task.join() {
+            Ok(opened) => Ok(opened?),
+            Err(_) => bail!("a task panicked"),
+        })
+    })
 }
 
 fn connect_to(port: u16) -> Result<()> {

@@ -58,6 +58,40 @@ default = "allow"
     )
 }
 
+/// A spec that allows everything, or holds what is called `asked` and the program `true`.
+pub(crate) fn allowing(field: &Path, hold: bool) -> String {
+    let (files, programs) = match hold {
+        true => (format!("hold = [\"{}/work/asked/**\"]", field.display()), "hold = [\"/usr/bin/true\"]"),
+        false => (String::new(), ""),
+    };
+    format!(
+        r#"[agent]
+name = "bench-held-{hold}"
+description = "Measured."
+role = "ideation"
+tier = 2
+mode = "enforce"
+
+[files]
+default = "allow"
+{files}
+
+[exec]
+default = "allow"
+{programs}
+
+[network]
+default = "allow"
+
+[unix]
+default = "allow"
+
+[process]
+default = "allow"
+"#
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::field::{Field, Ports};
 use crate::load::{self, Load};
-use crate::operation::{self, Operation};
+use crate::operation::{self, Operation, Set};
 use crate::say;
 
 /// Batches of one operation in one round. Each is short, so that the timer and agentd disturb few of them.
@@ -64,8 +64,8 @@ pub(crate) struct Measured {
     pub(crate) op: String,
     pub(crate) arm: String,
     pub(crate) round: u32,
-    /// Nanoseconds of one operation, in one of the quickest batches: what disturbed is left out. Of a real load, processor
-    /// time.
+    /// Nanoseconds of one operation, in one of the quickest batches: what disturbed is left out. Of one that is held, of
+    /// each. Of a real load, processor time.
     pub(crate) ns: u64,
 }
 
@@ -94,8 +94,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let round = round.parse()?;
         let done = match what {
             "nothing" => 0,
-            "granted" => worker.operations(round, |operation| !operation.refused)?,
-            "denied" => worker.operations(round, |operation| operation.refused)?,
+            "granted" => worker.operations(round, |operation| operation.set == Set::Granted)?,
+            "denied" => worker.operations(round, |operation| operation.set == Set::Denied)?,
             other => match load::LOADS.into_iter().find(|(name, _)| *name == other) {
                 Some(load) => worker.load(load, round)?,
                 None => worker.operations(round, |operation| operation.name == other)?,
@@ -123,9 +123,14 @@ impl Worker<'_> {
         let mut done = 0;
         for operation in self.operations.iter_mut().filter(|operation| wanted(operation)) {
             operation.time()?; // caches
-            let times = (0..BATCHES).map(|_| operation.time()).collect::<Result<_>>()?;
-            let ns = quick(times)?;
-            say(&Measured { op: operation.name.clone(), arm: self.arm.to_owned(), round, ns })?;
+            let times = (0..BATCHES).map(|_| operation.time()).collect::<Result<Vec<_>>>()?;
+            let op = &operation.name;
+            let tell = |ns| say(&Measured { op: op.clone(), arm: self.arm.to_owned(), round, ns });
+            match operation.set {
+                // What the slowest take is of interest, too.
+                Set::Held => times.iter().try_for_each(|time| tell(nanoseconds(*time)?))?,
+                Set::Granted | Set::Denied => tell(quick(times)?)?,
+            }
             done += 1;
         }
         Ok(done)
@@ -135,7 +140,7 @@ impl Worker<'_> {
         self.loads += 1;
         let folder = format!("{}-{}-{}", self.arm, std::process::id(), self.loads);
         let time = load::run(load, &self.field.work().join(folder))?;
-        let ns = u64::try_from(time.as_nanos())?;
+        let ns = nanoseconds(time)?;
         say(&Measured { op: load.0.to_owned(), arm: self.arm.to_owned(), round, ns })?;
         Ok(1)
     }
@@ -144,6 +149,9 @@ impl Worker<'_> {
 /// Nanoseconds of one of the quickest.
 fn quick(mut times: Vec<Duration>) -> Result<u64> {
     times.sort_unstable();
-    let quick = times.get(times.len() / QUICKEST).context("nothing was timed")?;
-    Ok(u64::try_from(quick.as_nanos())?)
+    nanoseconds(*times.get(times.len() / QUICKEST).context("nothing was timed")?)
+}
+
+fn nanoseconds(time: Duration) -> Result<u64> {
+    Ok(u64::try_from(time.as_nanos())?)
 }

@@ -11,7 +11,7 @@ mod tally;
 
 pub(crate) use tally::Tally;
 
-/// Skipped tests that are named at the end; any more are only counted.
+/// Failed and skipped tests that are named at the end; any more are only counted.
 const NAMED_MAX: usize = 40;
 
 /// How a step ended.
@@ -80,6 +80,9 @@ impl Steps {
             println!("{name}: {error:#}");
             false
         });
+        if !passed && tally.failed_names.is_empty() {
+            tally.failed_names.push(name.to_owned());
+        }
         tally.close(passed);
         let ending = if passed { Ending::Passed } else { Ending::Failed };
         self.lines.push(Line { name: name.to_owned(), ending, took: begin.elapsed(), tally });
@@ -117,8 +120,10 @@ impl Steps {
         }
         let total: Duration = self.lines.iter().map(|line| line.took).sum();
         println!("{:<widest$}  {:<8}{:>7.1} s", "all", "", total.as_secs_f64());
-        for name in all.skipped_names.iter().take(NAMED_MAX) {
-            println!("skipped: {name}");
+        for (ending, names) in [("skipped", &all.skipped_names), ("FAILED", &all.failed_names)] {
+            for name in names.iter().take(NAMED_MAX) {
+                println!("{ending}: {name}");
+            }
         }
         println!("\n{} passed, {} failed, {} skipped", all.passed, all.failed, all.skipped);
         all.failed == 0 && all.passed > 0

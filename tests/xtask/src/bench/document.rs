@@ -35,6 +35,13 @@ const SHOWN: [&str; 10] = [
 /// Programs of one operation that are shown.
 const TOP: usize = 4;
 
+/// What a request may cost that waits for policy, to one that is allowed.
+const HELD_GOALS: [(&str, &str, f64); 3] = [
+    ("an open that was answered before costs what an allowed one does, within 5 %", "open_again", 1.05),
+    ("a program that was answered before costs what an allowed one does, within 5 %", "exec_again", 1.05),
+    ("a program that policy is asked about under 1.5 times", "exec_other", 1.5),
+];
+
 /// Resident memory with 100 agents must be below this.
 const MEMORY_GOAL_KIB: u64 = 50 * 1024;
 
@@ -43,6 +50,7 @@ pub(crate) fn write(results: &Results) -> Result<String> {
     let mut text = String::new();
     goals(&mut text, results)?;
     arms(&mut text, results)?;
+    held(&mut text, results)?;
     programs(&mut text, results)?;
     pipeline(&mut text, results)?;
     memory(&mut text, results)?;
@@ -59,9 +67,10 @@ pub(crate) fn put(path: &Path, text: &str) -> Result<()> {
 
 fn goals(text: &mut String, results: &Results) -> Result<()> {
     writeln!(text, "### Goals\n\n| goal | measured | |\n|---|---|---|")?;
-    let operations: Vec<_> = results.operations().into_iter().filter(|op| !op.ends_with("_denied")).collect();
+    let operations: Vec<_> =
+        results.arms.operations().into_iter().filter(|op| !op.ends_with("_denied")).collect();
     let worst = |arm: &str, to: &str| -> Option<(&str, Ratio)> {
-        let ratios = operations.iter().filter_map(|op| Some((*op, results.ratio(op, arm, to)?)));
+        let ratios = operations.iter().filter_map(|op| Some((*op, results.arms.ratio(op, arm, to)?)));
         ratios.max_by(|(_, a), (_, b)| a.typical.total_cmp(&b.typical))
     };
     for (goal, arm, to, limit) in [
@@ -71,7 +80,7 @@ fn goals(text: &mut String, results: &Results) -> Result<()> {
         let Some((op, ratio)) = worst(arm, to) else { continue };
         let over = operations
             .iter()
-            .filter(|op| results.ratio(op, arm, to).is_some_and(|ratio| ratio.typical > limit));
+            .filter(|op| results.arms.ratio(op, arm, to).is_some_and(|ratio| ratio.typical > limit));
         let over = over.count();
         writeln!(
             text,
@@ -82,8 +91,12 @@ fn goals(text: &mut String, results: &Results) -> Result<()> {
         )?;
     }
     for op in operations.iter().filter(|op| op.starts_with("open_")) {
-        let Some(ratio) = results.ratio(op, "rules_10", "none") else { continue };
+        let Some(ratio) = results.arms.ratio(op, "rules_10", "none") else { continue };
         writeln!(text, "| governed {op} under 1.5 times | {} | {} |", show(ratio), met(ratio.typical < 1.5))?;
+    }
+    for (goal, op, limit) in HELD_GOALS {
+        let Some(ratio) = results.held.ratio(op, "held", "allowed") else { continue };
+        writeln!(text, "| {goal} | {} | {} |", show(ratio), met(ratio.typical <= limit))?;
     }
     if let Some(last) = results.memory.last() {
         let mib = mib(last.rss_kib);
@@ -120,13 +133,43 @@ fn arms(text: &mut String, results: &Results) -> Result<()> {
     )?;
     writeln!(text, "| operation | no agentd |{} 10,000 to 10 |", columns())?;
     writeln!(text, "|---|---|{}---|", "---|".repeat(ARMS.len()))?;
-    for op in results.operations() {
-        let base = results.typical_ns(op, "none").unwrap_or_default() / 1000.0;
+    for op in results.arms.operations() {
+        let base = results.arms.quantile_ns(op, "none", 50).unwrap_or_default() / 1000.0;
         write!(text, "| {op} | {base:.1} |")?;
-        let mut ratios: Vec<_> = ARMS.iter().map(|(arm, _)| results.ratio(op, arm, "none")).collect();
-        ratios.push(results.ratio(op, "rules_10000", "rules_10"));
+        let mut ratios: Vec<_> = ARMS.iter().map(|(arm, _)| results.arms.ratio(op, arm, "none")).collect();
+        ratios.push(results.arms.ratio(op, "rules_10000", "rules_10"));
         for ratio in ratios {
             write!(text, " {} |", ratio.map_or_else(|| "–".to_owned(), show))?;
+        }
+        writeln!(text)?;
+    }
+    Ok(writeln!(text)?)
+}
+
+fn held(text: &mut String, results: &Results) -> Result<()> {
+    if results.held.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        text,
+        "### Held requests\n\nLinux {}, in thousands of instructions, each request by itself. Held ones are answered by policy.\n",
+        results.kernel
+    )?;
+    writeln!(
+        text,
+        "| operation | allowed p50 | p99 | held p50 | p99 | held to allowed | the kernel to agentd | facts | policy | back to the kernel |"
+    )?;
+    writeln!(text, "|---|---|---|---|---|---|---|---|---|---|")?;
+    let thousands = |ns: Option<f64>| ns.map_or_else(|| "–".to_owned(), |ns| format!("{:.1}", ns / 1000.0));
+    for op in results.held.operations() {
+        write!(text, "| {op} |")?;
+        for (arm, percent) in [("allowed", 50), ("allowed", 99), ("held", 50), ("held", 99)] {
+            write!(text, " {} |", thousands(results.held.quantile_ns(op, arm, percent)))?;
+        }
+        let ratio = results.held.ratio(op, "held", "allowed").map_or_else(|| "–".to_owned(), show);
+        write!(text, " {ratio} |")?;
+        for stage in ["reach", "facts", "policy", "answer"] {
+            write!(text, " {} |", thousands(results.stage(op, stage)))?;
         }
         writeln!(text)?;
     }

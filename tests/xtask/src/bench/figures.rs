@@ -6,15 +6,23 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::Part;
+
 /// Everything that was measured.
 #[derive(Debug)]
 pub(crate) struct Results {
     pub(crate) kernel: String,
-    pub(crate) arms: Vec<Measured>,
+    pub(crate) arms: Arms,
+    pub(crate) held: Arms,
+    pub(crate) stages: Vec<Stage>,
     pub(crate) programs: Vec<Share>,
     pub(crate) pipeline: Vec<Kept>,
     pub(crate) memory: Vec<Resident>,
 }
+
+/// Operations in arms that differ in what governs them.
+#[derive(Debug)]
+pub(crate) struct Arms(Vec<Measured>);
 
 /// One operation in one round of one arm. Which round it was does not matter.
 #[derive(Debug, Deserialize)]
@@ -22,6 +30,23 @@ pub(crate) struct Measured {
     pub(crate) op: String,
     pub(crate) arm: String,
     pub(crate) ns: u64,
+}
+
+/// Time in one part of the way of a held request.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Stage {
+    pub(crate) op: String,
+    pub(crate) stage: String,
+    pub(crate) requests: u64,
+    pub(crate) ns: u64,
+}
+
+/// A line of the part `held`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum HeldLine {
+    Stage(Stage),
+    Measured(Measured),
 }
 
 /// Time in one kernel program during one operation.
@@ -86,26 +111,53 @@ pub(crate) struct Ratio {
 
 impl Results {
     /// Reads the lines of each part; a part that was never measured is empty.
-    pub(crate) fn read(
-        kernel: String,
-        arms: &str,
-        programs: &str,
-        pipeline: &str,
-        memory: &str,
-    ) -> Result<Self> {
+    pub(crate) fn read(kernel: String, text: impl Fn(Part) -> String) -> Result<Self> {
+        let (mut held, mut stages) = (Vec::new(), Vec::new());
+        for line in lines(&text(Part::Held)).context("held")? {
+            match line {
+                HeldLine::Measured(measured) => held.push(measured),
+                HeldLine::Stage(stage) => stages.push(stage),
+            }
+        }
         Ok(Self {
             kernel,
-            arms: lines(arms).context("arms")?,
-            programs: lines(programs).context("programs")?,
-            pipeline: lines(pipeline).context("pipeline")?,
-            memory: lines(memory).context("memory")?,
+            arms: Arms(lines(&text(Part::Arms)).context("arms")?),
+            held: Arms(held),
+            stages,
+            programs: lines(&text(Part::Programs)).context("programs")?,
+            pipeline: lines(&text(Part::Pipeline)).context("pipeline")?,
+            memory: lines(&text(Part::Memory)).context("memory")?,
         })
+    }
+
+    /// The programs that take most of an operation, most first, with nanoseconds per operation.
+    pub(crate) fn top_programs(&self, load: &str, during: &str, count: usize) -> Vec<&Share> {
+        let mut of: Vec<_> =
+            self.programs.iter().filter(|share| share.load == load && share.during == during).collect();
+        of.sort_by_key(|share| std::cmp::Reverse(share.program_ns));
+        of.truncate(count);
+        of
+    }
+
+    /// Mean nanoseconds of one part of the way of a held request.
+    #[allow(clippy::cast_precision_loss)] // shown with one digit
+    pub(crate) fn stage(&self, op: &str, stage: &str) -> Option<f64> {
+        let of = self.stages.iter().filter(|one| one.op == op && one.stage == stage);
+        let (ns, requests) = of.fold((0, 0), |(ns, all), one| (ns + one.ns, all + one.requests));
+        (requests > 0).then(|| ns as f64 / requests as f64)
+    }
+}
+
+impl Arms {
+    /// Whether nothing was measured.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Operations in the order in which they were measured.
     pub(crate) fn operations(&self) -> Vec<&str> {
         let mut all: Vec<&str> = Vec::new();
-        for measured in &self.arms {
+        for measured in &self.0 {
             if !all.contains(&measured.op.as_str()) {
                 all.push(&measured.op);
             }
@@ -117,41 +169,32 @@ impl Results {
     pub(crate) fn ratio(&self, op: &str, arm: &str, to: &str) -> Option<Ratio> {
         let (over, under) = (self.rounds(op, arm), self.rounds(op, to));
         Some(Ratio {
-            typical: quantile(&over, 2)? / quantile(&under, 2)?,
-            least: quantile(&over, 1)? / quantile(&under, 3)?,
-            most: quantile(&over, 3)? / quantile(&under, 1)?,
+            typical: quantile(&over, 50)? / quantile(&under, 50)?,
+            least: quantile(&over, 25)? / quantile(&under, 75)?,
+            most: quantile(&over, 75)? / quantile(&under, 25)?,
         })
     }
 
-    /// Nanoseconds of an operation.
-    pub(crate) fn typical_ns(&self, op: &str, arm: &str) -> Option<f64> {
-        quantile(&self.rounds(op, arm), 2)
+    /// Nanoseconds that so many percent of an operation's rounds stay below; 50 is the median.
+    pub(crate) fn quantile_ns(&self, op: &str, arm: &str, percent: usize) -> Option<f64> {
+        quantile(&self.rounds(op, arm), percent)
     }
 
     /// Nanoseconds of each round, sorted.
     fn rounds(&self, op: &str, arm: &str) -> Vec<f64> {
-        let of = self.arms.iter().filter(|measured| measured.op == op && measured.arm == arm);
+        let of = self.0.iter().filter(|measured| measured.op == op && measured.arm == arm);
         let mut rounds: Vec<f64> = of.map(|measured| measured.ns as f64).collect();
         rounds.sort_by(f64::total_cmp);
         rounds
     }
-
-    /// The programs that take most of an operation, most first, with nanoseconds per operation.
-    pub(crate) fn top_programs(&self, load: &str, during: &str, count: usize) -> Vec<&Share> {
-        let mut of: Vec<_> =
-            self.programs.iter().filter(|share| share.load == load && share.during == during).collect();
-        of.sort_by_key(|share| std::cmp::Reverse(share.program_ns));
-        of.truncate(count);
-        of
-    }
 }
 
-/// The first, second or third quartile of sorted values; the second is the median.
-fn quantile(sorted: &[f64], quarters: usize) -> Option<f64> {
-    let last = sorted.len().checked_sub(1)? * quarters;
+/// What so many percent of sorted values stay below; 50 is the median.
+fn quantile(sorted: &[f64], percent: usize) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)? * percent;
     let at = |position: usize| sorted.get(position).copied();
-    let (below, above) = (at(last / 4)?, at(last.div_ceil(4))?);
-    Some(below + (above - below) * (last % 4) as f64 / 4.0)
+    let (below, above) = (at(last / 100)?, at(last.div_ceil(100))?);
+    Some(below + (above - below) * (last % 100) as f64 / 100.0)
 }
 
 /// Lines of JSON; lines of something else are what the measuring said beside.
@@ -164,8 +207,12 @@ fn lines<T: DeserializeOwned>(text: &str) -> Result<Vec<T>> {
 mod tests {
     use super::*;
 
-    fn results(arms: &str) -> Results {
-        Results::read("6.1".into(), arms, "", "", "").unwrap()
+    fn results(part: Part, text: &str) -> Results {
+        Results::read("6.1".into(), |of| if of == part { text.to_owned() } else { String::new() }).unwrap()
+    }
+
+    fn near(value: f64, wanted: f64) {
+        assert!((value - wanted).abs() < 1e-9, "{value} is not {wanted}");
     }
 
     #[test]
@@ -176,8 +223,7 @@ mod tests {
                 arms += &format!("{{\"op\":\"stat\",\"arm\":\"{arm}\",\"round\":{round},\"ns\":{ns}}}\n");
             }
         }
-        let ratio = results(&arms).ratio("stat", "loaded", "none").unwrap();
-        let near = |value: f64, wanted: f64| assert!((value - wanted).abs() < 1e-9, "{ratio:?}");
+        let ratio = results(Part::Arms, &arms).arms.ratio("stat", "loaded", "none").unwrap();
         near(ratio.typical, 1.10);
         near(ratio.least, 1.08);
         near(ratio.most, 1.12);
@@ -185,6 +231,21 @@ mod tests {
 
     #[test]
     fn an_arm_that_was_not_measured_has_no_ratio() {
-        assert_eq!(results("").ratio("stat", "loaded", "none"), None);
+        assert_eq!(results(Part::Arms, "").arms.ratio("stat", "loaded", "none"), None);
+    }
+
+    #[test]
+    fn a_held_request_has_its_slowest_and_the_parts_of_its_way() {
+        let mut held = String::new();
+        for ns in 0..=100 {
+            held += &format!("{{\"op\":\"open\",\"arm\":\"held\",\"round\":0,\"ns\":{ns}}}\n");
+        }
+        held += "{\"op\":\"open\",\"stage\":\"facts\",\"requests\":3,\"ns\":30}\n";
+        held += "{\"op\":\"open\",\"stage\":\"facts\",\"requests\":1,\"ns\":50}\n";
+        let results = results(Part::Held, &held);
+        near(results.held.quantile_ns("open", "held", 50).unwrap(), 50.0);
+        near(results.held.quantile_ns("open", "held", 99).unwrap(), 99.0);
+        near(results.stage("open", "facts").unwrap(), 20.0);
+        assert_eq!(results.stage("open", "policy"), None);
     }
 }

@@ -46,9 +46,11 @@ pub(crate) struct BenchArgs {
 
 /// Parts that can be measured alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Part {
+pub(crate) enum Part {
     /// Operations and loads with and without governance, in the VM
     Arms,
+    /// Requests that wait for policy, in the VM
+    Held,
     /// Time in each kernel program, in the VM
     Programs,
     /// agentd's pipeline on this host's kernel
@@ -58,11 +60,12 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Arms, Self::Programs, Self::Pipeline, Self::Memory];
+    const ALL: [Self; 5] = [Self::Arms, Self::Held, Self::Programs, Self::Pipeline, Self::Memory];
 
     fn name(self) -> &'static str {
         match self {
             Self::Arms => "arms",
+            Self::Held => "held",
             Self::Programs => "programs",
             Self::Pipeline => "pipeline",
             Self::Memory => "memory",
@@ -123,7 +126,7 @@ impl Bench<'_> {
         let out = fs::File::create(&new)?;
         let folder = tempfile::tempdir()?;
         let mut command = match part {
-            Part::Arms | Part::Programs => self.in_vm(part, folder.path())?,
+            Part::Arms | Part::Held | Part::Programs => self.in_vm(part, folder.path())?,
             Part::Pipeline | Part::Memory => self.here(part, folder.path()),
         };
         let status = command.stdin(Stdio::null()).stdout(out).status().context("cannot start")?;
@@ -166,12 +169,6 @@ impl Bench<'_> {
 
     fn results(&self) -> Result<figures::Results> {
         let read = |part| fs::read_to_string(self.lines_of(part)).unwrap_or_default();
-        figures::Results::read(
-            self.args.kernel.clone(),
-            &read(Part::Arms),
-            &read(Part::Programs),
-            &read(Part::Pipeline),
-            &read(Part::Memory),
-        )
+        figures::Results::read(self.args.kernel.clone(), read)
     }
 }

@@ -1,11 +1,12 @@
 //! Counts tests by what test programs print: cargo's `test result:` lines and the summary lines of agentctl.
 
-/// How many tests passed, failed and were skipped, and the names of the skipped ones.
+/// How many tests passed, failed and were skipped, and the names of the failed and skipped ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) skipped: u64,
+    pub(crate) failed_names: Vec<String>,
     pub(crate) skipped_names: Vec<String>,
 }
 
@@ -17,8 +18,14 @@ impl Tally {
             self.count(&counts.replace(';', ","));
         } else if let Some(name) = line.strip_prefix("test ").and_then(ignored) {
             self.skipped_names.push(name);
-        } else if let Some(name) = skipped_scenario(line) {
+        } else if let Some(name) = scenario(line, "skipped ") {
             self.skipped_names.push(name);
+        } else if let Some(name) =
+            line.strip_prefix("test ").and_then(|line| line.strip_suffix(" ... FAILED"))
+        {
+            self.failed_names.push(name.to_owned());
+        } else if let Some(name) = scenario(line, "FAILED ") {
+            self.failed_names.push(name);
         } else if line.starts_with(|first: char| first.is_ascii_digit()) && line.contains(" passed, ") {
             self.count(line);
         }
@@ -53,6 +60,7 @@ impl Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+        self.failed_names.extend(other.failed_names.iter().cloned());
         self.skipped_names.extend(other.skipped_names.iter().cloned());
     }
 }
@@ -65,9 +73,9 @@ fn ignored(line: &str) -> Option<String> {
 }
 
 /// `[3/200] skipped F1a title (0 ms): what is missing`.
-fn skipped_scenario(line: &str) -> Option<String> {
+fn scenario(line: &str, ending: &str) -> Option<String> {
     let (_, result) = line.strip_prefix('[')?.split_once("] ")?;
-    Some(result.strip_prefix("skipped ")?.trim().to_owned())
+    Some(result.strip_prefix(ending)?.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -106,6 +114,12 @@ mod tests {
         let lines =
             ["test a::b ... ignored, needs root", "[3/9] skipped F1a   A title (0 ms): no bwrap here"];
         assert_eq!(tally(&lines).skipped_names, ["a::b: needs root", "F1a   A title (0 ms): no bwrap here"]);
+    }
+
+    #[test]
+    fn names_what_failed() {
+        let lines = ["test a::b ... FAILED", "[3/9] FAILED  F1a   A title (9 ms): why", "test a::c ... ok"];
+        assert_eq!(tally(&lines).failed_names, ["a::b", "F1a   A title (9 ms): why"]);
     }
 
     #[test]
