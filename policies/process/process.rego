@@ -325,8 +325,13 @@ commands contains argv if not script
 # The program behind sudo, env, timeout and their options.
 programs contains {"name": base(words[first]), "args": array.slice(words, first + 1, count(words))} if {
 	some words in commands
-	first := min([i | some i, word in words; not leading(word)])
+	first := program_at(words)
 }
+
+# Mostly the first word: others are looked at only if it is none.
+program_at(words) := 0 if not leading(words[0])
+
+program_at(words) := min([i | some i, word in words; not leading(word)]) if leading(words[0])
 
 leading(word) if base(word) in process.wrappers
 
@@ -411,6 +416,7 @@ deny contains {
 	"severity": "CRITICAL",
 	"reason": "a function that starts itself twice in the background",
 } if {
+	script
 	some found in regex.find_all_string_submatch_n(`([^\s;|&(){}]+)\s*\(\)\s*\{`, script, -1)
 	calls := sprintf("%s|%s&", [found[1], found[1]])
 	contains(regex.replace(script, `\s+`, ""), calls)
@@ -421,6 +427,7 @@ deny contains {
 	"severity": "CRITICAL",
 	"reason": "pipes a download into an interpreter",
 } if {
+	script
 	regex.match(sprintf(`\b(%s)\b[^;\n]*(\|\s*(sudo\s+)?(\S*/)?(%s)\b|\|\s*sudo\b)`, [
 		concat("|", process.downloaders),
 		concat("|", process.interpreters),
@@ -432,6 +439,7 @@ deny contains {
 	"severity": "CRITICAL",
 	"reason": "runs what a download printed",
 } if {
+	script
 	regex.match(sprintf(`\b(%s|eval|source)\s[^;\n]*(<|\$)\(\s*(%s)\b`, [
 		concat("|", process.interpreters),
 		concat("|", process.downloaders),
@@ -459,6 +467,7 @@ deny contains {
 	"severity": "HIGH",
 	"reason": sprintf("asks for another identity by %s", [name]),
 } if {
+	regex.match(`\b(sudo|su|doas|pkexec|runuser)\b`, input.request.object)
 	some words in commands
 	some word in words
 	name := base(word)

@@ -4,9 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regorus::Engine;
+use regorus::languages::rego::compiler::Compiler;
+use regorus::rvm::RegoVM;
 use regorus::utils::limits::ExecutionTimerConfig;
 use serde_json::{Value, json};
 
@@ -21,6 +24,8 @@ const CLOCK_INTERVAL: NonZeroU32 = match NonZeroU32::new(256) {
     Some(steps) => steps,
     None => NonZeroU32::MIN,
 };
+const TIMER: ExecutionTimerConfig =
+    ExecutionTimerConfig { limit: EVALUATION_LIMIT, check_interval: CLOCK_INTERVAL };
 
 /// Characters of one message of the engine; it may quote whole values.
 const MAX_MESSAGE_CHARS: usize = 300;
@@ -55,10 +60,7 @@ pub(crate) fn data(files: &PolicyFiles) -> Result<Value, PolicyError> {
 /// An engine with every file parsed; each file that does not parse is one error.
 pub(crate) fn parse(files: &PolicyFiles, contents: Contents) -> Result<Engine, PolicyErrors> {
     let mut engine = Engine::new();
-    engine.set_execution_timer_config(ExecutionTimerConfig {
-        limit: EVALUATION_LIMIT,
-        check_interval: CLOCK_INTERVAL,
-    });
+    engine.set_execution_timer_config(TIMER);
     engine.set_gather_prints(true);
     let mut errors = Vec::new();
     for (path, source) in files.iter().filter(|(path, _)| path.ends_with(".rego")) {
@@ -99,12 +101,81 @@ impl PreparedInput {
     }
 }
 
+/// Rules that regorus has compiled. They evaluate several times as fast as the same rules interpreted; their errors say
+/// nothing about where they are.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    program: Arc<regorus::rvm::Program>,
+    data: regorus::Value,
+}
+
+impl Program {
+    /// Compiles rules of an engine. `None` if there are none, or if regorus can not compile them.
+    pub(crate) fn compile(engine: &Engine, files: &PolicyFiles, rules: &[String]) -> Option<Self> {
+        let data = data(files).ok()?;
+        let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+        let policy = engine.clone().compile_with_entrypoint(&(*rules.first()?).into()).ok()?;
+        let program = Compiler::compile_from_policy(&policy, &rules).ok()?;
+        Some(Self { program, data: data.into() })
+    }
+}
+
+/// Evaluates rules for one input.
+pub(crate) struct Evaluation<'a> {
+    program: Option<(&'a Program, RegoVM)>,
+    engine: &'a Engine,
+    input: regorus::Value,
+    interpreter: Option<Engine>,
+}
+
+impl<'a> Evaluation<'a> {
+    pub(crate) fn new(engine: &'a Engine, program: Option<&'a Program>, input: regorus::Value) -> Self {
+        let machine = program.and_then(|program| Some((program, machine(program, &input)?)));
+        Self { program: machine, engine, input, interpreter: None }
+    }
+
+    /// The value of one rule, `None` if it is undefined. What the compiled rules can not evaluate the interpreter does, and
+    /// its text says why not, and where.
+    pub(crate) fn value(&mut self, rule: &str) -> Result<Option<Value>, String> {
+        if let Some((_, machine)) = &mut self.program
+            && let Ok(value) = machine.execute_entry_point_by_name(rule)
+        {
+            return plain(&value);
+        }
+        let input = || {
+            let mut engine = self.engine.clone();
+            engine.set_input(self.input.clone());
+            engine
+        };
+        value(self.interpreter.get_or_insert_with(input), rule)
+    }
+}
+
+fn machine(program: &Program, input: &regorus::Value) -> Option<RegoVM> {
+    let mut machine = RegoVM::new();
+    machine.load_program(Arc::clone(&program.program));
+    machine.set_data(program.data.clone()).ok()?;
+    machine.set_input(input.clone());
+    // As the interpreter does: what would be an error is none of the answers.
+    machine.set_strict_builtin_errors(true);
+    // The interpreter's limit is one of time, too.
+    machine.set_max_instructions(usize::MAX);
+    machine.set_execution_timer_config(Some(TIMER));
+    Some(machine)
+}
+
 /// The value of one rule, `None` if it is undefined; the error is regorus' own text.
 pub(crate) fn value(engine: &mut Engine, rule: &str) -> Result<Option<Value>, String> {
     match engine.eval_rule(rule.to_owned()) {
-        Ok(regorus::Value::Undefined) => Ok(None),
-        Ok(value) => serde_json::to_value(&value).map(Some).map_err(|error| error.to_string()),
+        Ok(value) => plain(&value),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+fn plain(value: &regorus::Value) -> Result<Option<Value>, String> {
+    match value {
+        regorus::Value::Undefined => Ok(None),
+        value => serde_json::to_value(value).map(Some).map_err(|error| error.to_string()),
     }
 }
 
