@@ -22,7 +22,8 @@ struct decision {
 	__u32 enforced;
 	__u32 effect;    /* enum effect */
 	__u32 recording; /* enum recording */
-	__u32 told;      /* an earlier agentd has the record */
+	__u16 told;      /* an earlier agentd has the record */
+	__u16 stands;    /* a standing answer has decided */
 	__u64 hold;      /* number, 0 if none */
 };
 

@@ -16,6 +16,10 @@ int ask_path(struct label *label, struct path_request *request);
 int ask_address(struct label *label, struct address_request *request);
 int hold_request(struct label *label, struct decision *decision);
 
+/* The standing answer that has let this open go on; 0 if it was not taken down. Whether it is still one. */
+int remember_answer(struct recent_open *open);
+int answer_stands(struct recent_open *open);
+
 enum answered {
 	ANSWERED_NOTHING = 0, /* the rules alone let it go on */
 	ANSWERED_THIS = 1,

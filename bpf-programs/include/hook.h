@@ -48,6 +48,13 @@ enum request_flags {
 };
 
 /* One request on a path-like object. Pointers travel as numbers: they are only ever read safely. */
+/* Allowed, without audit, and the record is in the ring. */
+enum recorded {
+	RECORDED_NOT = 0,
+	RECORDED_BY_RULES = 1,
+	RECORDED_BY_ANSWER = 2, /* a standing one: it may end */
+};
+
 struct path_request {
 	__u32 call;
 	__u32 op;       /* enum path_op */
@@ -73,7 +80,7 @@ struct path_request {
 		__u64 argc;     /* with HAS_ARGV: how many arguments the kernel has taken */
 	};
 	__u64 file_id;  /* of the open whose record has the path, set by follow_file() */
-	__u64 recorded; /* set by enforce_path(): allowed, without audit, and the record is in the ring */
+	__u64 recorded; /* enum recorded, set by enforce_path() */
 };
 
 struct address_request {

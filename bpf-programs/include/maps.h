@@ -74,6 +74,7 @@ struct recent_open {
 	__u64 uid_gid;
 	__u64 time_ns;          /* from here on not part of what must be the same */
 	__u64 id;
+	__u64 answer[2];        /* the request of the standing answer that let it go on; 0 if rules did */
 };
 
 struct recent_opens {

@@ -279,8 +279,10 @@ __noinline int enforce_path(struct path_request *request)
 		}
 		if (decision.recording == RECORD_HELD && request->recorded)
 			hold_is_told(decision.hold);
-		if (decision.verdict != VERDICT_ALLOW || decision.hold)
-			request->recorded = 0;
+		if (decision.verdict != VERDICT_ALLOW || (decision.hold && !decision.stands))
+			request->recorded = RECORDED_NOT;
+		else if (decision.stands && request->recorded)
+			request->recorded = RECORDED_BY_ANSWER;
 	}
 	return decision.effect;
 }

@@ -8,6 +8,7 @@
  */
 #include "bytes.h"
 #include "decide.h"
+#include "hold.h"
 
 #define PROT_WRITE 2
 #define MAP_SHARED 1
@@ -135,7 +136,7 @@ int BPF_PROG(on_file_open, struct file *file)
 		return outcome(enforce_path(&request));
 	describe_open(file, &request, agent, &recent->now);
 	last = &recent->by_hash[(recent->now.inode ^ recent->now.op) * SPREAD >> 32 & (RECENT_OPENS - 1)];
-	if (repeats(&recent->now, last)) {
+	if (repeats(&recent->now, last) && (!last->answer[0] || answer_stands(last))) {
 		follow_file(&request, last->id, label_of(task));
 		count(COUNT_FOLDED);
 		return 0;
@@ -147,6 +148,8 @@ int BPF_PROG(on_file_open, struct file *file)
 	if (request.recorded && request.file_id && same_rules(&recent->now, own_agent())) {
 		*last = recent->now;
 		last->id = request.file_id;
+		if (request.recorded == RECORDED_BY_ANSWER && !remember_answer(last))
+			last->time_ns = 0; /* nothing repeats it */
 	}
 	return 0;
 }

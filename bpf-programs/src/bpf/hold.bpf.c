@@ -277,21 +277,45 @@ static __always_inline void follow_answer(struct task_holds *mine, struct decisi
 		count(COUNT_DENIED);
 }
 
-static __always_inline bool standing_answer(struct task_holds *mine, const struct label *label,
-					    struct decision *decision)
+static __always_inline struct standing_answer *standing_answer(struct task_holds *mine, const struct label *label,
+							       const __u64 request[2])
 {
 	struct standing_answer *known;
 	struct agent *agent = agent_of(label);
 
 	mine->key.slot = label->slot;
 	mine->key.serial = label->serial;
-	mine->key.request[0] = mine->question.request[0];
-	mine->key.request[1] = mine->question.request[1];
+	mine->key.request[0] = request[0];
+	mine->key.request[1] = request[1];
 	known = bpf_map_lookup_elem(&standing_answers, &mine->key);
 	if (!known || !agent || known->generation != agent->generation || known->expires_ns < bpf_ktime_get_boot_ns())
-		return false;
-	follow_answer(mine, decision, known->verdict, known->id);
-	return true;
+		return 0;
+	return known;
+}
+
+/* In mine->key is still what was asked last. */
+__noinline int remember_answer(struct recent_open *open)
+{
+	struct task_holds *mine = bpf_task_storage_get(&task_holds, bpf_get_current_task_btf(), 0, 0);
+
+	if (!open || !mine)
+		return 0;
+	open->answer[0] = mine->key.request[0];
+	open->answer[1] = mine->key.request[1];
+	return 1;
+}
+
+__noinline int answer_stands(struct recent_open *open)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_holds *mine = bpf_task_storage_get(&task_holds, task, 0, 0);
+	struct label *label = label_of(task);
+	struct standing_answer *known;
+
+	if (!open || !mine || !label)
+		return 0;
+	known = standing_answer(mine, label, open->answer);
+	return known && known->verdict == VERDICT_ALLOW;
 }
 
 /* Asked before by the same system call: its restart, or another call that is just like it. */
@@ -356,7 +380,7 @@ static __always_inline void turn(struct task_holds *mine, struct held *held, str
 	bpf_send_signal_thread(SIGCONT);
 	decision->hold = held->id;
 	decision->effect = EFFECT_ASK_AGAIN;
-	decision->told = held->told;
+	decision->told = held->told != 0;
 	decision->recording = held->told == load_number ? RECORD_NOTHING : RECORD_HELD;
 	count(COUNT_TURNS);
 }
@@ -385,6 +409,7 @@ __noinline int hold_request(struct label *label, struct decision *decision)
 {
 	struct task_holds *mine = own_holds();
 	struct held *held = 0, *place = 0;
+	struct standing_answer *known;
 	__u64 syscall;
 
 	if (!label || !decision)
@@ -397,8 +422,12 @@ __noinline int hold_request(struct label *label, struct decision *decision)
 		refuse(decision, REASON_CANNOT_HOLD);
 		return 0;
 	}
-	if (standing_answer(mine, label, decision))
+	known = standing_answer(mine, label, mine->question.request);
+	if (known) {
+		decision->stands = 1;
+		follow_answer(mine, decision, known->verdict, known->id);
 		return 0;
+	}
 	if (!can_wait(bpf_get_current_task_btf(), &mine->question)) {
 		refuse(decision, REASON_CANNOT_HOLD);
 		return 0;
