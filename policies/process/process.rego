@@ -329,9 +329,9 @@ programs contains {"name": base(words[first]), "args": array.slice(words, first 
 }
 
 # Mostly the first word: others are looked at only if it is none.
-program_at(words) := 0 if not leading(words[0])
-
-program_at(words) := min([i | some i, word in words; not leading(word)]) if leading(words[0])
+program_at(words) := 0 if {
+	not leading(words[0])
+} else := min([i | some i, word in words; not leading(word)])
 
 leading(word) if base(word) in process.wrappers
 

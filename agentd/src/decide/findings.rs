@@ -1,7 +1,7 @@
 //! Asks policy about requests that are worth a second look although no rule stops them: command lines, byte counts,
 //! connections, files.
 //!
-//! A finding blocks nothing, and what was denied needs none. Rego costs some hundred microseconds, so answers are
+//! A finding blocks nothing, and what was denied or answered needs none. Rego costs some hundred microseconds, so answers are
 //! remembered, and there is a budget: an agent that makes many different requests gets fewer second looks, never a slower
 //! pipeline. Files have a budget of their own, because a build opens thousands.
 
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use agentguard_core::ids::AgentName;
 use agentguard_core::operation::{AddressOp, Operation, PathOp};
-use agentguard_core::record::{Finding, Object, Record};
-use agentguard_core::verdict::Verdict;
+use agentguard_core::record::{Decision, Finding, Object, Record};
+use agentguard_core::verdict::{Reason, Verdict};
 use agentguard_policy::RequestFacts;
 
 use super::inputs::Inputs;
@@ -150,7 +150,9 @@ impl Findings {
 }
 
 fn deserves_a_look(record: &Record) -> bool {
-    if record.decision.verdict == Verdict::Deny {
+    let Decision { verdict, reason, .. } = &record.decision;
+    // What was answered had policy's first look.
+    if *verdict == Verdict::Deny || *reason == Reason::Answered {
         return false;
     }
     match &record.object {

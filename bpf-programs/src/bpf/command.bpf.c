@@ -154,7 +154,7 @@ static __always_inline void follow_first_decision(struct path_request *request, 
 {
 	switch (command_was_answered(request)) {
 	case ANSWERED_THIS:
-		if (decision->verdict == VERDICT_HOLD) {
+		if (decision->verdict == VERDICT_HOLD || decision->verdict == VERDICT_ALLOW) {
 			decision->reason = REASON_ANSWERED;
 			decision->verdict = VERDICT_ALLOW;
 		}
