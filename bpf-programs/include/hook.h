@@ -21,6 +21,7 @@
 #define FMODE_READ 0x1
 #define FMODE_WRITE 0x2
 #define FMODE_CREATED 0x100000
+#define FMODE_NOACCOUNT 0x20000000 /* a file system's own, not a descriptor's: overlayfs */
 #define FMODE_EXEC_FLAG 0x20 /* __FMODE_EXEC in f_flags: an open by execve, user space cannot set it */
 
 #define S_IFMT 0170000
@@ -44,10 +45,10 @@ enum request_flags {
 	IS_NAME = 128,     /* dentry is a directory and text the name below it, in user memory */
 	HAS_ARGV = 256,    /* an execve that begins: its command line is decided, too */
 	INTERPRETED = 512, /* a new program that its kernel started as an interpreter for another file */
+	IS_BENEATH = 1024, /* a file system opens the file beneath one that was opened a moment ago */
 	SILENT = 32,       /* never recorded: the kernel only asks whether it could */
 };
 
-/* One request on a path-like object. Pointers travel as numbers: they are only ever read safely. */
 /* Allowed, without audit, and the record is in the ring. */
 enum recorded {
 	RECORDED_NOT = 0,
@@ -55,6 +56,7 @@ enum recorded {
 	RECORDED_BY_ANSWER = 2, /* a standing one: it may end */
 };
 
+/* One request on a path-like object. Pointers travel as numbers: they are only ever read safely. */
 struct path_request {
 	__u32 call;
 	__u32 op;       /* enum path_op */

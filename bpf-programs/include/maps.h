@@ -260,6 +260,8 @@ struct question {
 	__u32 call;
 	__u32 is_done;    /* it was decided and done a moment ago, by another hook of the same system call */
 	__u32 is_command;
+	__u32 is_beneath; /* asked by the same system call a moment after the same question */
+	__u32 pad;
 };
 
 /* The command line that was asked last. */

@@ -127,7 +127,7 @@ int BPF_PROG(on_file_open, struct file *file)
 	request.dentry = (__u64)file->f_path.dentry;
 	request.mount = (__u64)file->f_path.mnt;
 	request.open_flags = flags;
-	request.flags = HAS_FILE;
+	request.flags = file->f_mode & FMODE_NOACCOUNT ? HAS_FILE | IS_BENEATH : HAS_FILE;
 	request.file_key = (__u64)file;
 	ask_for_access(&request, file->f_mode);
 	task = bpf_get_current_task_btf();

@@ -107,6 +107,7 @@ static __always_inline bool begin_question(struct task_holds *mine, const struct
 	mine->question.inode = 0;
 	mine->question.is_done = 0;
 	mine->question.is_command = 0;
+	mine->question.is_beneath = 0;
 	if (!siphash_begin(&mine->state))
 		return false;
 	inode_changed(program, &changed_sec, &changed_nsec);
@@ -191,6 +192,7 @@ __noinline int ask_path(struct label *label, struct path_request *request)
 		ask_command(mine, request);
 	if (!begin_question(mine, label, (__u64)request->op << 32 | (request->op == PATH_CREATE ? NO_OP : request->also)))
 		return 0;
+	mine->question.is_beneath = request->flags & IS_BENEATH;
 	if (request->op == PATH_CREATE) {
 		mine->question.is_done = request->call == CALL_OPEN;
 	} else {
@@ -456,7 +458,7 @@ __noinline int hold_request(struct label *label, struct decision *decision)
 			refuse(decision, REASON_CANNOT_HOLD);
 		return 0;
 	}
-	if (held && held->verdict != VERDICT_HOLD && !held->used) {
+	if (held && held->verdict != VERDICT_HOLD && (!held->used || mine->question.is_beneath)) {
 		held->used = 1;
 		decision->recording = RECORD_NOTHING;
 		follow_answer(mine, decision, held->verdict, held->id);

@@ -53,9 +53,21 @@ wait "$asking" || { cat "$work/asked" "$work/stderr"; exit 1; }
 cat "$work/asked"
 test "$kills" -gt 0 || [ "$most" -eq 0 ]
 
+# What the shipped policy asks people about all the same, because it is held.
+approve() {
+    while sleep 1; do
+        agentctl approvals -o ndjson | sed -n 's/^{"id":"\([^"]*\)".*/\1/p' | while read -r id; do
+            agentctl approvals approve "$id" --because "the scenario says what must come of it" || true
+        done
+    done >/dev/null
+}
+
 use everything
+approve &
+approver=$!
 failed=0
 for scenario in "$@"; do
     agentctl selftest --only "$scenario" || failed=1
 done
+kill "$approver"
 exit "$failed"
