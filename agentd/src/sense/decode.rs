@@ -338,4 +338,5 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
+#[path = "decode/tests.rs"] // the fuzz target has this file at another place
 mod tests;
