@@ -27,7 +27,7 @@ enum limits {
 	MAX_HOLDS = 4096,           /* requests that wait at once */
 	HOLDS_PER_TASK = 4,         /* requests of one system call that wait or were answered */
 	MAX_ANSWERS = 65536,        /* answers that hold for later requests too */
-	HOLD_RING_BYTES = 1 << 20,
+	HOLD_RING_BYTES = 1 << 18,
 	COMM_LEN = 16,
 };
 

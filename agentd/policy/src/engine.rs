@@ -122,22 +122,22 @@ impl Program {
 
 /// Evaluates rules for one input.
 pub(crate) struct Evaluation<'a> {
-    program: Option<(&'a Program, RegoVM)>,
+    machine: Option<RegoVM>,
     engine: &'a Engine,
     input: regorus::Value,
     interpreter: Option<Engine>,
 }
 
 impl<'a> Evaluation<'a> {
-    pub(crate) fn new(engine: &'a Engine, program: Option<&'a Program>, input: regorus::Value) -> Self {
-        let machine = program.and_then(|program| Some((program, machine(program, &input)?)));
-        Self { program: machine, engine, input, interpreter: None }
+    pub(crate) fn new(engine: &'a Engine, program: Option<&Program>, input: regorus::Value) -> Self {
+        let machine = program.and_then(|program| machine(program, &input));
+        Self { machine, engine, input, interpreter: None }
     }
 
     /// The value of one rule, `None` if it is undefined. What the compiled rules can not evaluate the interpreter does, and
     /// its text says why not, and where.
     pub(crate) fn value(&mut self, rule: &str) -> Result<Option<Value>, String> {
-        if let Some((_, machine)) = &mut self.program
+        if let Some(machine) = &mut self.machine
             && let Ok(value) = machine.execute_entry_point_by_name(rule)
         {
             return plain(&value);

@@ -9,6 +9,7 @@ pub mod freezer;
 mod note;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,9 @@ use freezer::Freezer;
 
 /// How often deadlines, signals and tasks that are gone are looked at.
 pub const TICK: Duration = Duration::from_millis(250);
+
+/// While nobody waits for people only every so many ticks look at the kernel: reading its empty tables takes time, too.
+const QUIET_TICKS: u32 = 20;
 
 /// A process that was thawed for one of its threads or for a signal runs at least this long before it is frozen again.
 const THAWED_FOR: Duration = Duration::from_millis(500);
@@ -91,6 +95,7 @@ struct Inner {
     pending: Mutex<BTreeMap<String, Pending>>,
     freezer: Mutex<Freezer>,
     thawed: Mutex<BTreeMap<u32, Instant>>,
+    ticks: AtomicU32,
     limits: HoldLimits,
     counters: Arc<EventCounters>,
 }
@@ -149,6 +154,7 @@ impl Holds {
             pending: Mutex::new(pending),
             freezer: Mutex::new(freezer),
             thawed: Mutex::default(),
+            ticks: AtomicU32::new(0),
             limits,
             counters,
         };
@@ -448,6 +454,10 @@ impl Inner {
     }
 
     fn tick(&self) {
+        let tick = self.ticks.fetch_add(1, Ordering::Relaxed);
+        if self.pending().is_empty() && !tick.is_multiple_of(QUIET_TICKS) {
+            return;
+        }
         let now = clock::boot_ns();
         let waiting = match self.kernel.held() {
             Ok(held) => held.into_iter().map(|held| held.id).collect::<std::collections::BTreeSet<_>>(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
 
@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let seconds = start.elapsed().as_secs_f64();
         own.settle()?;
         let cpu = process::cpu_time(own.pid())?.saturating_sub(cpu);
-        let after = Counts::read(&own)?;
+        let after = Counts::settled(&own)?;
         say(&Kept {
             rate: if rate == u64::MAX { 0 } else { rate },
             seconds,
@@ -107,6 +107,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Longest wait for counts that stay.
+const SETTLE_TRIES: usize = 10;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Counts {
     emitted: u64,
     lost_in_ring: u64,
@@ -116,6 +120,21 @@ struct Counts {
 }
 
 impl Counts {
+    /// Once they stay the same for longer than the second in which sums are made: what the kernel counts is read before
+    /// what is stored, and a record between the two would be one too many.
+    fn settled(own: &Own) -> Result<Self> {
+        let mut last = Self::read(own)?;
+        for _ in 0..SETTLE_TRIES {
+            std::thread::sleep(Duration::from_millis(1200));
+            let counts = Self::read(own)?;
+            if counts == last {
+                return Ok(counts);
+            }
+            last = counts;
+        }
+        bail!("agentd still records after {SETTLE_TRIES} looks")
+    }
+
     fn read(own: &Own) -> Result<Self> {
         let samples = own.samples()?;
         let lost = |label| samples.sum("agentguard_events_lost_total", label);
