@@ -311,13 +311,18 @@ impl PolicySet {
         }
     }
 
-    /// Has regorus compile what is evaluated, and uses that if it says for each sample what the interpreter says.
+    /// Has regorus compile what requests are put to, and uses that if it says for each sample what the interpreter says.
+    /// Guardrails are evaluated when an agent starts: the interpreter is quick enough for them.
     fn compiled(self) -> Self {
-        let rules: Vec<String> =
-            RULES.iter().flat_map(|rule| self.asked(rule).map(|(name, _)| path(name, rule))).collect();
+        let rules = self.rules_for_requests();
         let program = Program::compile(&self.engine, &self.files, &rules)
             .filter(|program| self.sample_inputs().all(|input| self.agrees(program, &input, &rules)));
         Self { program, ..self }
+    }
+
+    fn rules_for_requests(&self) -> Vec<String> {
+        let paths = |rule| self.asked(rule).map(move |(name, _)| path(name, rule));
+        [DECIDE, DENY].into_iter().flat_map(paths).collect()
     }
 
     fn agrees(&self, program: &Program, input: &regorus::Value, rules: &[String]) -> bool {
@@ -362,12 +367,12 @@ fn free_variables(mut input: Value) -> Value {
     input
 }
 
-/// Groups files by pack and checks that each is where its package says.
 /// How regorus calls a rule of a pack.
 fn path(pack: &str, rule: &str) -> String {
     format!("data.agentguard.{pack}.{rule}")
 }
 
+/// Groups files by pack and checks that each is where its package says.
 fn packs(files: &PolicyFiles) -> Result<BTreeMap<String, Pack>, PolicyErrors> {
     let mut packs: BTreeMap<String, Pack> = BTreeMap::new();
     let mut errors = Vec::new();
@@ -461,10 +466,7 @@ mod tests {
         let program = set.program.as_ref().expect("regorus compiles the shipped policy");
         let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let scripts = SCRIPTS.map(|script| ["/bin/bash", "-lc", script].map(str::to_owned).to_vec());
-        let rules: Vec<String> = [DECIDE, DENY]
-            .iter()
-            .flat_map(|rule| set.asked(rule).map(|(name, _)| path(name, rule)))
-            .collect();
+        let rules = set.rules_for_requests();
         let input = PreparedInput::new(&sample::inputs().next().unwrap());
         let mut said = BTreeSet::new();
         for argv in COMMANDS.map(words).into_iter().chain(scripts) {

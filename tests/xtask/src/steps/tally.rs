@@ -72,7 +72,7 @@ fn ignored(line: &str) -> Option<String> {
     Some(if why.is_empty() { name.to_owned() } else { format!("{name}: {why}") })
 }
 
-/// `[3/200] skipped F1a title (0 ms): what is missing`.
+/// The scenario of a line `[3/200] skipped F1a title (0 ms): why`, if it ended so.
 fn scenario(line: &str, ending: &str) -> Option<String> {
     let (_, result) = line.strip_prefix('[')?.split_once("] ")?;
     Some(result.strip_prefix(ending)?.trim().to_owned())
