@@ -83,6 +83,8 @@ pub struct Retention {
 pub struct HoldLimits {
     /// Seconds until one that nobody answered is denied, where policy does not say.
     pub deadline_sec: u32,
+    /// How many of one agent may wait for people at once; what is more is denied.
+    pub most_of_agent: u32,
     /// How many different people must approve, by severity, where policy does not say; one where nothing is said.
     pub reviewers: BTreeMap<Severity, u8>,
     /// Group whose members may answer, beside root; empty for none.
@@ -179,7 +181,7 @@ impl Default for Metrics {
 
 impl Default for HoldLimits {
     fn default() -> Self {
-        Self { deadline_sec: 300, reviewers: BTreeMap::new(), group: String::new() }
+        Self { deadline_sec: 300, most_of_agent: 100, reviewers: BTreeMap::new(), group: String::new() }
     }
 }
 

@@ -17,6 +17,7 @@ const HISTORY: &str = "policy";
 pub struct InUse {
     set: RwLock<Arc<PolicySet>>,
     history: History,
+    went_on: bool,
 }
 
 /// Why there is no policy to use.
@@ -49,9 +50,16 @@ impl InUse {
                 None => return Err(errors.into()),
             },
         };
-        let policy = Self { set: RwLock::new(Arc::new(set)), history };
+        let before = history.entries()?.into_iter().next();
+        let went_on = before.is_some_and(|before| before.version == *set.version());
+        let policy = Self { set: RwLock::new(Arc::new(set)), history, went_on };
         policy.note(&policy.get(), Cause::Start, "agentd")?;
         Ok(policy)
+    }
+
+    /// Whether agentd started with the very policy that was in force before.
+    pub fn went_on(&self) -> bool {
+        self.went_on
     }
 
     /// What is in use.

@@ -3,7 +3,7 @@
 //! ```text
 //!            vote: deny ──────────────────► denied
 //! pending ── votes: allow, enough of them ► approved ── taken back ► revoked
-//!            deadline ────────────────────► expired     (the request is denied)
+//!            deadline ────────────────────► expired     (the request is denied, or asked on if agentd was not there)
 //!            the task is gone ────────────► withdrawn
 //! ```
 
@@ -62,6 +62,17 @@ pub enum Reuse {
     Session,
 }
 
+/// What becomes of a request whose deadline passed while agentd was not there to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unattended {
+    /// It is denied.
+    #[default]
+    Deny,
+    /// People get the whole time once more.
+    Renew,
+}
+
 /// One person's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {
@@ -86,6 +97,9 @@ pub struct Approval {
     pub severity: Severity,
     /// Nanoseconds after boot; then it is denied. Not by the wall clock, which somebody may set.
     pub deadline_ns: u64,
+    /// Nanoseconds that people get once more if agentd was not there at the deadline; 0 for none.
+    #[serde(default)]
+    pub renewal_ns: u64,
     /// How many different people must say yes, at least 1.
     pub needed: u8,
     /// What they said, in order.
@@ -99,6 +113,8 @@ pub enum Change {
     Vote(Vote),
     /// Time passed.
     Tick,
+    /// agentd is there again.
+    Resumed,
     /// Nobody waits any more.
     Gone,
     /// An approval ends; what went on already is done.
@@ -128,7 +144,8 @@ pub enum Refused {
 impl Approval {
     /// Asks people.
     pub fn ask(severity: Severity, deadline_ns: u64, needed: u8) -> Self {
-        Self { state: State::Pending, severity, deadline_ns, needed: needed.max(1), votes: Vec::new() }
+        let (state, needed, votes) = (State::Pending, needed.max(1), Vec::new());
+        Self { state, severity, deadline_ns, renewal_ns: 0, needed, votes }
     }
 
     /// Takes a change at a time after boot. Once settled, nothing changes any more: late votes are refused, the rest is
@@ -140,12 +157,16 @@ impl Approval {
         if change == Change::Gone {
             self.settle(State::Withdrawn);
         } else if now_ns >= self.deadline_ns {
-            self.settle(State::Expired);
+            if change == Change::Resumed && self.renewal_ns > 0 {
+                self.deadline_ns = now_ns.saturating_add(self.renewal_ns);
+            } else {
+                self.settle(State::Expired);
+            }
         }
         match change {
             Change::Vote(vote) => self.vote(vote)?,
             Change::Revoke(vote) => self.revoke(vote)?,
-            Change::Tick | Change::Gone => {}
+            Change::Tick | Change::Resumed | Change::Gone => {}
         }
         Ok(self.state)
     }
@@ -235,6 +256,19 @@ mod tests {
     }
 
     #[test]
+    fn the_time_begins_again_only_if_agentd_was_away_at_the_deadline() {
+        let mut approval = Approval::ask(Severity::High, DEADLINE, 1);
+        approval.renewal_ns = 500;
+        assert_eq!(approval.apply(Change::Resumed, DEADLINE - 1), Ok(State::Pending));
+        assert_eq!(approval.deadline_ns, DEADLINE);
+        assert_eq!(approval.apply(Change::Resumed, DEADLINE + 7), Ok(State::Pending));
+        assert_eq!(approval.deadline_ns, DEADLINE + 507);
+        assert_eq!(approval.apply(Change::Tick, DEADLINE + 507), Ok(State::Expired));
+        let mut denied = Approval::ask(Severity::High, DEADLINE, 1);
+        assert_eq!(denied.apply(Change::Resumed, DEADLINE), Ok(State::Expired));
+    }
+
+    #[test]
     fn an_answer_goes_as_far_as_the_most_careful_says() {
         let mut approval = Approval::ask(Severity::High, DEADLINE, 2);
         for (by, reuse) in [("a", Reuse::Session), ("b", Reuse::Seconds(60))] {
@@ -249,6 +283,7 @@ mod tests {
         prop_oneof![
             4 => (by, any::<bool>()).prop_map(|(by, allow)| vote(by, allow)),
             1 => Just(Change::Tick),
+            1 => Just(Change::Resumed),
             1 => Just(Change::Gone),
         ]
     }
@@ -259,16 +294,19 @@ mod tests {
         #[test]
         fn it_is_approved_only_by_enough_people_in_time(
             needed in 1_u8..4,
+            renewal_ns in 0..DEADLINE / 4,
             changes in prop::collection::vec((change(), 0..DEADLINE * 5 / 4), 0..20),
         ) {
             let mut approval = Approval::ask(Severity::Medium, DEADLINE, needed);
+            approval.renewal_ns = renewal_ns;
             let mut times: Vec<u64> = changes.iter().map(|(_, time)| *time).collect();
             times.sort_unstable();
             for ((change, _), now) in changes.into_iter().zip(times) {
                 let (before, votes) = (approval.state, approval.votes.len());
                 let _ = approval.apply(change, now);
                 prop_assert!(before == State::Pending || approval.state == before);
-                prop_assert!(approval.votes.len() == votes || now < DEADLINE);
+                prop_assert!(approval.votes.len() == votes || now < approval.deadline_ns);
+                prop_assert!(renewal_ns > 0 || approval.deadline_ns == DEADLINE);
             }
             let yes: BTreeSet<_> =
                 approval.votes.iter().filter(|vote| vote.allow).map(|vote| &vote.by).collect();

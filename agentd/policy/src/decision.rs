@@ -1,5 +1,6 @@
 //! What a pack's `decide` rule says about one held request: policy is asked before any person is.
 
+use agentguard_core::approval::Unattended;
 use agentguard_core::rule::Source;
 use agentguard_core::verdict::Severity;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub struct Decided {
     pub deadline_sec: Option<u32>,
     /// How many different people must approve.
     pub reviewers: Option<u8>,
+    /// What becomes of it if agentd is not there at the deadline.
+    pub unattended: Unattended,
     /// For how long the answer is good for requests that are exactly the same, seconds; for this one alone if absent.
     pub reuse_sec: Option<u32>,
     /// Where the rule is written.
@@ -48,6 +51,7 @@ pub(crate) struct Written {
     pub(crate) reason: String,
     pub(crate) deadline_sec: Option<u32>,
     pub(crate) reviewers: Option<u8>,
+    pub(crate) unattended: Option<Unattended>,
     pub(crate) reuse_sec: Option<u32>,
 }
 
@@ -56,11 +60,16 @@ pub(crate) fn read(value: Value) -> Result<Written, String> {
     let written: Written = serde_json::from_value(value).map_err(|error| {
         format!(
             "a decision is {{\"id\", \"answer\", \"severity\", \"reason\"}}, and if wanted \"deadline_sec\", \
-             \"reviewers\", \"reuse_sec\": {error}"
+             \"reviewers\", \"unattended\", \"reuse_sec\": {error}"
         )
     })?;
-    if written.answer != Answer::Ask && (written.deadline_sec.is_some() || written.reviewers.is_some()) {
-        return Err(format!("decision `{}`: `deadline_sec` and `reviewers` go with \"ask\"", written.id));
+    let for_people =
+        written.deadline_sec.is_some() || written.reviewers.is_some() || written.unattended.is_some();
+    if for_people && written.answer != Answer::Ask {
+        return Err(format!(
+            "decision `{}`: `deadline_sec`, `reviewers` and `unattended` go with \"ask\"",
+            written.id
+        ));
     }
     if written.reason.trim().is_empty() || written.reason.contains('\n') {
         return Err(format!("decision `{}`: the reason must be one line of text", written.id));

@@ -171,6 +171,7 @@ impl PolicySet {
                     reason: written.reason,
                     deadline_sec: written.deadline_sec,
                     reviewers: written.reviewers,
+                    unattended: written.unattended.unwrap_or_default(),
                     reuse_sec: written.reuse_sec,
                     source,
                 };

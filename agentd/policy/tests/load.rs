@@ -136,6 +136,8 @@ fn a_decision_that_means_nothing_is_refused_when_loading() {
     let late = DECIDES.replace("\"reuse_sec\": 60", "\"deadline_sec\": 60");
     let error = load(&[("d/d.rego", &late)]).unwrap_err().to_string();
     assert!(error.starts_with("p/d/d.rego:7: ") && error.contains("go with \"ask\""), "{error}");
+    let unattended = DECIDES.replace("\"reuse_sec\": 60", "\"unattended\": \"renew\"");
+    assert!(load(&[("d/d.rego", &unattended)]).unwrap_err().to_string().contains("go with \"ask\""));
     let unknown = DECIDES.replace("input.held.process.uid", "input.held.process.user");
     assert!(load(&[("d/d.rego", &unknown)]).unwrap_err().to_string().contains("user"));
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use agentguard_api::report::{ApprovalView, GrantView};
-use agentguard_core::approval::{Approval, Change, MAX_BECAUSE, Refused, Reuse, State, Vote};
+use agentguard_core::approval::{Approval, Change, MAX_BECAUSE, Refused, Reuse, State, Unattended, Vote};
 use agentguard_core::held::Asker;
 use agentguard_core::ids::{AgentKey, IncidentId};
 use agentguard_core::record::Record;
@@ -106,6 +106,19 @@ struct Pending {
     stored: StoredApproval,
 }
 
+/// What denies a request or asks people about it, and why.
+struct Said {
+    id: String,
+    severity: Severity,
+    reason: String,
+}
+
+impl From<Decided> for Said {
+    fn from(decided: Decided) -> Self {
+        Self { id: decided.id, severity: decided.severity, reason: decided.reason }
+    }
+}
+
 impl Holds {
     /// With the approvals that were pending when the last agentd ended. Their requests still wait in the kernel, or are
     /// found to be gone at the first tick.
@@ -124,6 +137,8 @@ impl Holds {
         for mut stored in approvals::pending(&writer)? {
             match waiting.get(&stored.hold) {
                 Some(held) => {
+                    // Nothing can be refused: nobody votes.
+                    let _ = stored.approval.apply(Change::Resumed, clock::boot_ns());
                     pending.insert(stored.id.0.clone(), Pending { held: held.clone(), stored });
                 }
                 None => {
@@ -265,10 +280,24 @@ impl Inner {
         });
         let (answer, decided) = self.timed(HoldStage::Policy, || self.ask_policy(&policy, &asked, &facts));
         match answer {
-            Answer::Allow => self.follow(asked, &held, true, decided),
-            Answer::Deny => self.follow(asked, &held, false, decided),
+            Answer::Allow => self.follow(&held, asked.waiting.generation, true, reuse(decided.as_ref())),
+            Answer::Deny => self.deny(asked, &held, reuse(decided.as_ref()), decided.map(Said::from)),
+            Answer::Ask if self.asks_too_much(&held) => {
+                let severity = severity(&asked, decided.map(|decided| decided.severity));
+                let reason =
+                    format!("{} requests of this agent wait for people already", self.limits.most_of_agent);
+                let said = Said { id: "holds.most_of_agent".to_owned(), severity, reason };
+                self.deny(asked, &held, Reuse::Once, Some(said));
+            }
             Answer::Ask => self.ask_people(asked, held, decided),
         }
+    }
+
+    /// Nobody reads a thousand approvals, and whoever is told of each does not see the one that matters.
+    fn asks_too_much(&self, held: &Held) -> bool {
+        let pending = self.pending();
+        let same = pending.values().filter(|one| one.held.request.agent == held.request.agent);
+        same.count() >= usize::try_from(self.limits.most_of_agent).unwrap_or(usize::MAX)
     }
 
     fn timed<T>(&self, stage: HoldStage, work: impl FnOnce() -> T) -> T {
@@ -295,24 +324,27 @@ impl Inner {
         }
     }
 
-    /// Policy's answer, put into effect. A denial is written down like a person's.
-    fn follow(&self, asked: Asked, held: &Held, allow: bool, decided: Option<Decided>) {
-        let generation = asked.waiting.generation;
-        let reuse =
-            decided.as_ref().and_then(|decided| decided.reuse_sec).map_or(Reuse::Once, Reuse::Seconds);
-        let denied = if allow { None } else { self.deny(asked, held, decided) };
+    /// An answer without people, put into effect.
+    fn follow(&self, held: &Held, generation: u32, allow: bool, reuse: Reuse) {
         let effect = self.timed(HoldStage::Answer, || self.put_into_effect(held, generation, allow, reuse));
         if let Err(error) = effect {
             tracing::error!(%error, "the answer to a held request did not reach the kernel; it waits");
         }
+    }
+
+    /// A denial without people. Told to the process while it still waits, and written down like a person's.
+    fn deny(&self, asked: Asked, held: &Held, reuse: Reuse, said: Option<Said>) {
+        let generation = asked.waiting.generation;
+        let denied = self.tell_denied(asked, held, said);
+        self.follow(held, generation, false, reuse);
         if let Some(denied) = denied {
             self.write(&denied);
         }
     }
 
-    /// Tells the process and the journal, while the process still waits; returns what is to be written down.
-    fn deny(&self, asked: Asked, held: &Held, decided: Option<Decided>) -> Option<StoredApproval> {
-        let (id, reason) = decided.as_ref().map_or(("", ""), |decided| (&decided.id, &decided.reason));
+    /// Tells the process and the journal; returns what is to be written down.
+    fn tell_denied(&self, asked: Asked, held: &Held, said: Option<Said>) -> Option<StoredApproval> {
+        let (id, reason) = said.as_ref().map_or(("", ""), |said| (&said.id, &said.reason));
         note::tell(held.pid, &asked.record, id, reason);
         if self.lines.lock().unwrap_or_else(PoisonError::into_inner).allows(&asked.record.agent) {
             let incident = asked.record.incident.as_ref().map_or("", |incident| &incident.0);
@@ -331,10 +363,11 @@ impl Inner {
             time_ns: clock::wall_ns(),
         };
         let now = clock::boot_ns();
-        let mut approval = Approval::ask(severity(&asked, decided.as_ref()), now + 1, 1);
+        let severity = severity(&asked, said.as_ref().map(|said| said.severity));
+        let mut approval = Approval::ask(severity, now + 1, 1);
         approval.apply(Change::Vote(vote), now).ok()?;
         let asker = self.facts.asker(&asked.record, held, WantedFacts::FOR_PEOPLE);
-        Some(stored(asked, held, approval, decided, asker))
+        Some(stored(asked, held, approval, said, asker))
     }
 
     fn put_into_effect(
@@ -359,15 +392,18 @@ impl Inner {
     }
 
     fn ask_people(&self, asked: Asked, held: Held, decided: Option<Decided>) {
-        let severity = severity(&asked, decided.as_ref());
+        let severity = severity(&asked, decided.as_ref().map(|decided| decided.severity));
         let deadline =
             decided.as_ref().and_then(|decided| decided.deadline_sec).unwrap_or(self.limits.deadline_sec);
         let set = self.limits.reviewers.get(&severity).copied();
         let needed = decided.as_ref().and_then(|decided| decided.reviewers).or(set).unwrap_or(1);
-        let deadline_ns = held.since_ns.saturating_add(u64::from(deadline).saturating_mul(NS_PER_SEC));
-        let approval = Approval::ask(severity, deadline_ns, needed);
+        let patience_ns = u64::from(deadline).saturating_mul(NS_PER_SEC);
+        let mut approval = Approval::ask(severity, held.since_ns.saturating_add(patience_ns), needed);
+        if decided.as_ref().is_some_and(|decided| decided.unattended == Unattended::Renew) {
+            approval.renewal_ns = patience_ns;
+        }
         let asker = self.facts.asker(&asked.record, &held, WantedFacts::FOR_PEOPLE);
-        let stored = stored(asked, &held, approval, decided, asker);
+        let stored = stored(asked, &held, approval, decided.map(Said::from), asker);
         let id = &stored.id;
         tracing::warn!(
             AGENTGUARD_AGENT = %stored.record.agent, AGENTGUARD_INCIDENT = %id,
@@ -485,25 +521,22 @@ impl Inner {
     }
 }
 
-fn severity(asked: &Asked, decided: Option<&Decided>) -> Severity {
-    let of_rule = asked.record.decision.severity.unwrap_or(Severity::High);
-    decided.map_or(of_rule, |decided| decided.severity)
+fn reuse(decided: Option<&Decided>) -> Reuse {
+    decided.and_then(|decided| decided.reuse_sec).map_or(Reuse::Once, Reuse::Seconds)
 }
 
-fn stored(
-    asked: Asked,
-    held: &Held,
-    approval: Approval,
-    decided: Option<Decided>,
-    asker: Asker,
-) -> StoredApproval {
+fn severity(asked: &Asked, said: Option<Severity>) -> Severity {
+    said.or(asked.record.decision.severity).unwrap_or(Severity::High)
+}
+
+fn stored(asked: Asked, held: &Held, approval: Approval, said: Option<Said>, asker: Asker) -> StoredApproval {
     let Asked { record, waiting } = asked;
     StoredApproval {
         id: record.incident.clone().unwrap_or_else(|| IncidentId(format!("hold-{}", held.id))),
         hold: held.id,
         sha256: fingerprint(&record, held, &asker),
-        reason: decided.as_ref().map_or_else(|| record.decision.message.clone(), |d| d.reason.clone()),
-        decided_by: decided.map(|decided| decided.id),
+        reason: said.as_ref().map_or_else(|| record.decision.message.clone(), |said| said.reason.clone()),
+        decided_by: said.map(|said| said.id),
         generation: waiting.generation,
         asked_ns: held.since_ns,
         approval,

@@ -140,7 +140,7 @@ struct qstr { __u32 hash; __u32 len; const unsigned char *name; };
 
 struct timespec64 { __s64 tv_sec; long tv_nsec; };
 
-struct super_block { __u32 s_dev; unsigned long s_magic; struct dentry *s_root; };
+struct super_block { __u32 s_dev; unsigned long s_flags; unsigned long s_magic; struct dentry *s_root; };
 
 struct inode {
 	unsigned short i_mode;

@@ -11,6 +11,8 @@
 #include "log.h"
 #include "record.h"
 
+#define SB_NOUSER (1UL << 31)
+
 const volatile __u32 can_block = 1;
 const volatile __u32 on_security_functions = 0;
 
@@ -108,6 +110,12 @@ __noinline int decide_object(__u32 slot, struct path_request *request, struct pa
 	return 0;
 }
 
+/* In a file system that is mounted nowhere: pipes, sockets, memfd, anonymous inodes. */
+static __always_inline bool is_nowhere(__u64 dentry)
+{
+	return BPF_CORE_READ((struct dentry *)dentry, d_sb, s_flags) & SB_NOUSER;
+}
+
 /* The same object by its path on the host, if that is another one; only denials count there. */
 __noinline int decide_elsewhere(__u32 slot, struct path_request *request, struct decision *decision)
 {
@@ -115,7 +123,7 @@ __noinline int decide_elsewhere(__u32 slot, struct path_request *request, struct
 	struct path_buffer *text;
 
 	if (!request || !decision || !could_tell(decision) || !request->mount || request->flags & IS_NAME ||
-	    is_host_mount(request->mount))
+	    is_host_mount(request->mount) || is_nowhere(request->dentry))
 		return 0;
 	text = bpf_task_storage_get(&task_host_path, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!text) {

@@ -18,9 +18,12 @@ use crate::screen::{Format, Screen, Tone, cell};
 /// What was typed after `selftest`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Only scenarios of this group, or of this row or id (F1, F1a)
+    /// Only scenarios of this group, row or id (files, F1, F1a); may be repeated
     #[arg(long, value_name = "GROUP|ID")]
-    only: Option<String>,
+    only: Vec<String>,
+    /// No scenario of this group, row or id; may be repeated
+    #[arg(long, value_name = "GROUP|ID")]
+    skip: Vec<String>,
     /// Only scenarios that are in this state
     #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(["closed", "open"]))]
     state: Option<String>,
@@ -30,27 +33,34 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// The scenarios that are meant; none is an error of what was typed.
+    /// The scenarios that are meant. A name of nothing, and no scenario at all, are errors of what was typed.
     fn selection(&self, mut scenarios: Vec<Scenario>) -> Result<Vec<Scenario>, Failure> {
-        scenarios.retain(|scenario| self.is_meant(scenario));
-        if !scenarios.is_empty() {
-            return Ok(scenarios);
-        }
         let groups = Group::ALL.map(Group::name).join(", ");
-        let asked = self.only.as_deref().unwrap_or("anything");
-        Err(Failure::Usage(format!(
-            "no scenario is {asked}; write a group ({groups}), a row or an id; see --list"
-        )))
+        let hint = format!("write a group ({groups}), a row or an id; see --list");
+        let mut named = self.only.iter().chain(&self.skip);
+        if let Some(name) = named.find(|name| !scenarios.iter().any(|scenario| is(scenario, name))) {
+            return Err(Failure::Usage(format!("no scenario is {name}; {hint}")));
+        }
+        scenarios.retain(|scenario| self.is_meant(scenario));
+        if scenarios.is_empty() {
+            return Err(Failure::Usage(format!("no scenario is left; {hint}")));
+        }
+        Ok(scenarios)
     }
 
     fn is_meant(&self, scenario: &Scenario) -> bool {
-        let only = self.only.as_deref().is_none_or(|only| {
-            scenario.group.name() == only
-                || scenario.row.eq_ignore_ascii_case(only)
-                || scenario.id.eq_ignore_ascii_case(only)
-        });
-        only && self.state.as_deref().is_none_or(|state| state == state_name(scenario.state))
+        let among = |names: &[String]| names.iter().any(|name| is(scenario, name));
+        (self.only.is_empty() || among(&self.only))
+            && !among(&self.skip)
+            && self.state.as_deref().is_none_or(|state| state == state_name(scenario.state))
     }
+}
+
+/// Whether a name means a scenario: its group, its row or its id.
+fn is(scenario: &Scenario, name: &str) -> bool {
+    scenario.group.name() == name
+        || scenario.row.eq_ignore_ascii_case(name)
+        || scenario.id.eq_ignore_ascii_case(name)
 }
 
 /// Runs the scenarios. Negative if any failed, or if none said anything.
@@ -166,8 +176,9 @@ fn fitting(words: &str, width: Option<u16>) -> String {
 mod tests {
     use super::*;
 
-    fn arguments(only: Option<&str>, state: Option<&str>) -> Arguments {
-        Arguments { only: only.map(str::to_owned), state: state.map(str::to_owned), list: false }
+    fn arguments(only: &[&str], skip: &[&str], state: Option<&str>) -> Arguments {
+        let [only, skip] = [only, skip].map(|names| names.iter().copied().map(str::to_owned).collect());
+        Arguments { only, skip, state: state.map(str::to_owned), list: false }
     }
 
     fn scenario(group: &str, id: &str, row: &str) -> Scenario {
@@ -188,19 +199,27 @@ mod tests {
 
     #[test]
     fn a_group_a_row_and_an_id_select_scenarios() {
-        let chosen = |only: Option<&str>| {
-            let chosen = arguments(only, None).selection(all()).unwrap();
+        let chosen = |only: &[&str], skip: &[&str]| {
+            let chosen = arguments(only, skip, None).selection(all()).unwrap();
             chosen.into_iter().map(|scenario| scenario.id).collect::<Vec<_>>()
         };
-        assert_eq!(chosen(None), ["F1a", "F1b", "E1"]);
-        assert_eq!(chosen(Some("files")), ["F1a", "F1b"]);
-        assert_eq!(chosen(Some("f1")), ["F1a", "F1b"]);
-        assert_eq!(chosen(Some("F1b")), ["F1b"]);
+        assert_eq!(chosen(&[], &[]), ["F1a", "F1b", "E1"]);
+        assert_eq!(chosen(&["files"], &[]), ["F1a", "F1b"]);
+        assert_eq!(chosen(&["f1"], &[]), ["F1a", "F1b"]);
+        assert_eq!(chosen(&["F1b", "exec"], &[]), ["F1b", "E1"]);
+        assert_eq!(chosen(&["files"], &["F1b"]), ["F1a"]);
+        assert_eq!(chosen(&[], &["files"]), ["E1"]);
     }
 
     #[test]
     fn a_selection_of_nothing_is_an_error_that_names_the_groups() {
-        for arguments in [arguments(Some("nothing"), None), arguments(None, Some("open"))] {
+        let nothing = [
+            arguments(&["files", "nothing"], &[], None),
+            arguments(&[], &["nothing"], None),
+            arguments(&["F1"], &["files"], None),
+            arguments(&[], &[], Some("open")),
+        ];
+        for arguments in nothing {
             let error = arguments.selection(all()).unwrap_err();
             assert!(
                 matches!(&error, Failure::Usage(words) if words.contains("files, exec, identity")),

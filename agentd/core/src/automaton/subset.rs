@@ -3,7 +3,9 @@
 //! A DFA state says where the rest class leads and lists only the classes that lead elsewhere, so work and memory
 //! follow what patterns name, not the size of the alphabet.
 
-use std::collections::HashMap;
+use std::rc::Rc;
+
+use foldhash::{HashMap, HashMapExt as _};
 
 use super::classes::Classes;
 use super::nfa::{Label, Nfa, START};
@@ -51,9 +53,11 @@ enum Step {
 struct Work<'n> {
     nfa: &'n Nfa,
     steps: Vec<Vec<(Step, u32)>>,
-    sets: Vec<Box<[u32]>>,
-    ids: HashMap<Box<[u32]>, u32>,
+    sets: Vec<Rc<[u32]>>,
+    ids: HashMap<Rc<[u32]>, u32>,
     seen: Vec<u32>,
+    set: Vec<u32>,
+    open: Vec<u32>,
     round: u32,
     members: usize,
     done: u64,
@@ -67,13 +71,20 @@ pub(super) fn determinise(
     mut row_of: impl FnMut(&[u32]) -> u32,
 ) -> Result<Dfa, TooLarge> {
     let mut work = Work::new(nfa, classes, limit);
-    let mut dfa = Dfa::default();
-    let start = work.closed(&[START]);
-    dfa.start = work.id(start)?;
+    let mut dfa = Dfa { start: work.next(&[START])?, ..Dfa::default() };
+    let mut rows: HashMap<Vec<u32>, u32> = HashMap::new();
     let mut next = 0;
     while let Some(set) = work.sets.get(next).cloned() {
         next += 1;
-        let row = row_of(&work.tags(&set));
+        let tags = work.tags(&set);
+        let row = match rows.get(&tags) {
+            Some(row) => *row,
+            None => {
+                let row = row_of(&tags);
+                rows.insert(tags, row);
+                row
+            }
+        };
         let first_edge = dfa.edges.len();
         let otherwise = work.transitions(&set, &mut dfa.edges)?;
         dfa.heads.push(Head { otherwise, row, first_edge, last_edge: dfa.edges.len() });
@@ -98,6 +109,8 @@ impl<'n> Work<'n> {
             sets: Vec::new(),
             ids: HashMap::new(),
             seen: vec![0; nfa.states.len()],
+            set: Vec::new(),
+            open: Vec::new(),
             round: 0,
             members: 0,
             done: 0,
@@ -106,10 +119,11 @@ impl<'n> Work<'n> {
     }
 
     /// The states reached without reading, sorted; only those that do something.
-    fn closed(&mut self, from: &[u32]) -> Vec<u32> {
+    fn close(&mut self, from: &[u32], found: &mut Vec<u32>) {
         self.round += 1;
-        let mut found = Vec::new();
-        let mut open = from.to_vec();
+        found.clear();
+        let mut open = std::mem::take(&mut self.open);
+        open.extend(from);
         while let Some(id) = open.pop() {
             let Some(mark) = usize::try_from(id).ok().and_then(|at| self.seen.get_mut(at)) else { continue };
             if *mark == self.round {
@@ -123,12 +137,12 @@ impl<'n> Work<'n> {
                 found.push(id);
             }
         }
+        self.open = open;
         found.sort_unstable();
-        found
     }
 
-    fn id(&mut self, set: Vec<u32>) -> Result<u32, TooLarge> {
-        if let Some(id) = self.ids.get(set.as_slice()) {
+    fn id(&mut self, set: &[u32]) -> Result<u32, TooLarge> {
+        if let Some(id) = self.ids.get(set) {
             return Ok(*id);
         }
         self.members += set.len();
@@ -137,7 +151,7 @@ impl<'n> Work<'n> {
             return Err(TooLarge { states: self.limit, tags: self.offenders() });
         }
         let id = u32::try_from(id).unwrap_or(u32::MAX);
-        let set: Box<[u32]> = set.into();
+        let set: Rc<[u32]> = set.into();
         self.sets.push(set.clone());
         self.ids.insert(set, id);
         Ok(id)
@@ -188,14 +202,17 @@ impl<'n> Work<'n> {
     }
 
     fn next(&mut self, targets: &[u32]) -> Result<u32, TooLarge> {
-        let set = self.closed(targets);
-        self.id(set)
+        let mut set = std::mem::take(&mut self.set);
+        self.close(targets, &mut set);
+        let id = self.id(&set);
+        self.set = set;
+        id
     }
 
     /// Tags of the patterns whose states are in most sets.
     fn offenders(&self) -> Vec<u32> {
         let mut weight: HashMap<u32, usize> = HashMap::new();
-        for id in self.sets.iter().flatten() {
+        for id in self.sets.iter().flat_map(|set| set.iter()) {
             if let Some(state) = self.nfa.state(*id) {
                 *weight.entry(state.owner).or_default() += 1;
             }

@@ -59,7 +59,10 @@ impl Registry {
         }
         let compiled = self.compile(&draft_of(&agent), &agent.name).await?;
         let mut next = agent;
-        next.generation = next.generation.saturating_add(1);
+        // Under the same rules and policy everything goes on: answers that stand, addresses that were resolved.
+        if !self.policy.went_on() || next.version != compiled.rules.version {
+            next.generation = next.generation.saturating_add(1);
+        }
         next.version = compiled.rules.version.clone();
         next.rules = count(compiled.rules.rules.len());
         stored::put_rules(&mut agents.connection, &compiled.rules)?;

@@ -195,13 +195,21 @@ async fn a_restarted_agentd_goes_on_governing() {
     let agent = world.registry.enroll(enrolment(&world)).await.unwrap().agent;
     let again = registry(&world.home, &world.kernel);
     assert_eq!(again.restore().await.unwrap(), 1);
-    assert_eq!(world.kernel.state().installed.get(&agent.key), Some(&(Mode::Enforce, 2)));
-    assert!(
-        again.directory.in_force(agent.key, 1).is_some(),
-        "events from before the restart find their rules"
+    assert_eq!(
+        world.kernel.state().installed.get(&agent.key),
+        Some(&(Mode::Enforce, 1)),
+        "the same rules under the same policy: what was answered stands"
     );
     assert_eq!(again.directory.name(agent.key), agent.name);
-    again.release(&agent.name).await.unwrap();
+    world.home.write_policy(OTHER_POLICY);
+    let changed = registry(&world.home, &world.kernel);
+    assert_eq!(changed.restore().await.unwrap(), 1);
+    assert_eq!(world.kernel.state().installed.get(&agent.key), Some(&(Mode::Enforce, 2)));
+    assert!(
+        changed.directory.in_force(agent.key, 1).is_some(),
+        "events from before the restart find their rules"
+    );
+    changed.release(&agent.name).await.unwrap();
 }
 
 #[tokio::test]
