@@ -130,7 +130,7 @@ pub struct Scenario {
     /// Run around the trigger as root, not governed; ends with `exec "$@"`. What it opens or mounts the agent inherits.
     #[serde(default)]
     pub within: Option<String>,
-    /// Run at the same time, as root, not governed; must end with status 0.
+    /// Run at the same time, as root, not governed; must end with status 0. `held OBJECT` waits for an approval.
     #[serde(default)]
     pub meanwhile: Option<String>,
     /// Run afterwards, as root, not governed; must end with status 0.

@@ -42,7 +42,7 @@ kills=0
 while kill -0 "$asking" 2>/dev/null && [ "$kills" -lt "$most" ]; do
     sleep "$(shuf -i 2-8 -n 1)"
     kill -0 "$asking" 2>/dev/null || break
-    systemctl kill -s KILL agentd
+    systemctl kill --kill-who main -s KILL agentd
     kills=$((kills + 1))
     sleep "$(shuf -i 0-2 -n 1)"
     systemctl reset-failed agentd

@@ -52,10 +52,8 @@ pub(super) fn facts(one: &ApprovalView) -> Vec<Fact> {
     facts.plain("why", printable(&one.reason));
     facts.plain("severity", describe::severity(one.severity).to_owned());
     facts.plain("agent", printable(&record.agent.0));
-    facts.plain(
-        "needs",
-        format!("{} of different people", describe::count(u32::from(one.needed), "approval")),
-    );
+    let of_whom = if one.needed > 1 { " of different people" } else { "" };
+    facts.plain("needs", describe::count(u32::from(one.needed), "approval") + of_whom);
     for vote in &one.votes {
         facts.add("answer", if vote.allow { Tone::Good } else { Tone::Bad }, answer(one.state, vote));
     }

@@ -19,6 +19,16 @@ pub(crate) const SECRET: &str = "top secret";
 /// How long a helper may take until it is ready.
 const READY_LIMIT: Limit = Limit::from_secs(30);
 
+/// What scripts of root may call.
+const FUNCTIONS: &str = r#"
+held() { # prints the approval that waits for this object
+    until id=$(agentctl approvals -o ndjson | grep -F "$1" | sed 's/^{"id":"\([^"]*\)".*/\1/;q') && [ -n "$id" ]; do
+        sleep 0.1
+    done
+    echo "$id"
+}
+"#;
+
 /// A scenario's place on disk. Removed when dropped.
 pub(crate) struct Place {
     pub(crate) dir: PathBuf,
@@ -96,7 +106,8 @@ impl Place {
 
     /// A script as root, outside governance.
     pub(crate) fn script(&self, script: &str) -> Task {
-        let words = ["/bin/sh", "-e", "-c", script].map(OsString::from).to_vec();
+        let script = format!("{FUNCTIONS}{script}");
+        let words = ["/bin/sh", "-e", "-c", &script].map(OsString::from).to_vec();
         Task::new(words, &self.dir).with_environment(&self.variables)
     }
 
