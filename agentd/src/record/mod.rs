@@ -40,8 +40,11 @@ const BUSY: Duration = Duration::from_secs(5);
 /// The write-ahead log is cut back to this after a checkpoint.
 const WAL_BYTES: u64 = 64 << 20;
 
-/// Memory for pages per connection; the store is read in order, so more would not help.
+/// Memory for pages of a connection that reads or writes records, which it does in order: more would not help.
 const CACHE_KIB: i64 = 4096;
+
+/// Memory for pages of one that stays open and writes a row now and then.
+const SMALL_CACHE_KIB: i64 = 512;
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -97,14 +100,14 @@ impl Store {
         Ok(store)
     }
 
-    /// A connection that may write.
+    /// A connection that may write a few rows.
     pub fn writer(&self) -> Result<Connection, StoreError> {
         let connection = Connection::open(&self.path)?;
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "normal")?;
         connection.pragma_update(None, "journal_size_limit", WAL_BYTES.cast_signed())?;
-        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.pragma_update(None, "cache_size", -SMALL_CACHE_KIB)?;
         Ok(connection)
     }
 

@@ -53,6 +53,7 @@ impl Writer {
         counts: Arc<Counts>,
     ) -> Result<Self, StoreError> {
         let connection = store.writer()?;
+        connection.pragma_update(None, "cache_size", -super::CACHE_KIB)?;
         let last: Option<i64> = connection
             .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'events'", [], |row| row.get(0))
             .optional()?;
