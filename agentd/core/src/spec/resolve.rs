@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::error::Problems;
 use super::variables::{self, BUILT_IN, Failure, Use, Values};
-use super::{Located, Spec, SpecError, Variables, grants};
+use super::{Exec, Files, Located, NetworkSection, Spec, SpecError, Unix, Variables, grants};
 use crate::rule::{Defaults, Rule};
 use crate::suggest;
 
@@ -153,29 +153,36 @@ fn expand(spec: &Spec, values: &Values, problems: &mut Problems) -> Spec {
             false
         }
     };
-    let (files, exec, network, unix) = (&mut spec.files, &mut spec.exec, &mut spec.network, &mut spec.unix);
-    for list in [
-        &mut files.read,
-        &mut files.write,
-        &mut files.create,
-        &mut files.delete,
-        &mut files.link,
-        &mut files.audit,
-        &mut files.hold,
-        &mut files.deny,
-        &mut exec.libraries,
-        &mut exec.deny,
-        &mut exec.commands_deny,
-        &mut unix.connect,
-        &mut unix.bind,
-        &mut unix.deny,
-    ] {
+    // Every field is named, so that none that is added can be forgotten here.
+    let Spec { file: _, agent: _, variables: _, files, exec, network, unix, process: _ } = &mut spec;
+    let Files { default: _, read, write, create, delete, link, audit, hold, deny } = files;
+    for list in [read, write, create, delete, link, audit, hold, deny] {
         list.retain_mut(|text| replace(&mut text.value, text.line, Use::Pattern));
     }
-    exec.allow.retain_mut(|entry| replace(&mut entry.value.path, entry.line, Use::Pattern));
-    for list in [&mut network.connect, &mut network.listen, &mut network.deny] {
+    let Exec {
+        default: _,
+        allow,
+        libraries,
+        hold,
+        deny,
+        commands_hold,
+        commands_deny,
+        anonymous: _,
+        memfd: _,
+        privileged: _,
+    } = exec;
+    for list in [libraries, hold, deny, commands_hold, commands_deny] {
+        list.retain_mut(|text| replace(&mut text.value, text.line, Use::Pattern));
+    }
+    allow.retain_mut(|entry| replace(&mut entry.value.path, entry.line, Use::Pattern));
+    let NetworkSection { default: _, connect, listen, hold, deny, resolvers, sockets: _ } = network;
+    for list in [connect, listen, hold, deny] {
         list.retain_mut(|peer| replace(&mut peer.value.to, peer.line, Use::Plain));
     }
-    network.resolvers.retain_mut(|text| replace(&mut text.value, text.line, Use::Plain));
+    resolvers.retain_mut(|text| replace(&mut text.value, text.line, Use::Plain));
+    let Unix { default: _, connect, bind, hold, deny } = unix;
+    for list in [connect, bind, hold, deny] {
+        list.retain_mut(|text| replace(&mut text.value, text.line, Use::Pattern));
+    }
     spec
 }

@@ -176,6 +176,55 @@ fn a_workspace_with_a_strange_name_grants_only_itself() {
 }
 
 #[test]
+fn variables_are_replaced_in_every_list() {
+    let text = format!(
+        r#"{HEAD}
+[variables]
+workspace = "/srv/w"
+peer = "10.0.0.9"
+
+[files]
+read = ["${{workspace}}/1"]
+write = ["${{workspace}}/2"]
+create = ["${{workspace}}/3"]
+delete = ["${{workspace}}/4"]
+link = ["${{workspace}}/5"]
+audit = ["${{workspace}}/6"]
+hold = ["${{workspace}}/7"]
+deny = ["${{workspace}}/8"]
+
+[exec]
+allow = ["${{workspace}}/9"]
+libraries = ["${{workspace}}/10"]
+hold = ["${{workspace}}/11"]
+deny = ["${{workspace}}/12"]
+commands_hold = ["${{workspace}}/13"]
+commands_deny = ["${{workspace}}/14"]
+
+[network]
+connect = [{{ to = "${{peer}}", ports = [1] }}]
+listen = [{{ on = "${{peer}}", ports = [2] }}]
+hold = [{{ to = "${{peer}}", ports = [3] }}]
+deny = [{{ to = "${{peer}}", ports = [4] }}]
+resolvers = ["${{peer}}"]
+
+[unix]
+connect = ["${{workspace}}/15"]
+bind = ["@${{workspace}}/16"]
+hold = ["${{workspace}}/17"]
+deny = ["${{workspace}}/18"]
+"#
+    );
+    let resolved = resolved(&text);
+    let spec = serde_json::to_string(resolved.spec()).unwrap();
+    assert!(!spec.contains("${"), "{spec}");
+    for number in 1..=18 {
+        assert!(spec.contains(&format!("/srv/w/{number}\"")), "{number}: {spec}");
+    }
+    assert_eq!(spec.matches("\"to\":\"10.0.0.9\"").count(), 4);
+}
+
+#[test]
 fn a_missing_variable_is_told_at_its_declaration() {
     let error =
         parse(WHOLE).and_then(|spec| spec.resolve(&Variables::of_user("/home/u", "u", 1))).expect_err("no");
