@@ -22,6 +22,7 @@ use agentguard_core::verdict::{Severity, Verdict};
 use agentguard_policy::decision::{Answer, Decided};
 use agentguard_policy::{HeldFacts, PolicySet, RequestFacts, WantedFacts};
 use rusqlite::Connection;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -367,7 +368,7 @@ impl Inner {
         let mut approval = Approval::ask(severity, now + 1, 1);
         approval.apply(Change::Vote(vote), now).ok()?;
         let asker = self.facts.asker(&asked.record, held, WantedFacts::FOR_PEOPLE);
-        Some(stored(asked, held, approval, said, asker))
+        Some(self.stored(asked, held, approval, said, asker))
     }
 
     fn put_into_effect(
@@ -403,7 +404,7 @@ impl Inner {
             approval.renewal_ns = patience_ns;
         }
         let asker = self.facts.asker(&asked.record, &held, WantedFacts::FOR_PEOPLE);
-        let stored = stored(asked, &held, approval, decided.map(Said::from), asker);
+        let stored = self.stored(asked, &held, approval, decided.map(Said::from), asker);
         let id = &stored.id;
         tracing::warn!(
             AGENTGUARD_AGENT = %stored.record.agent, AGENTGUARD_INCIDENT = %id,
@@ -419,6 +420,32 @@ impl Inner {
         self.notifier.tell(Event::Asked, &view);
         drop(pending);
         self.freezer().freeze(pid);
+    }
+
+    fn stored(
+        &self,
+        asked: Asked,
+        held: &Held,
+        approval: Approval,
+        said: Option<Said>,
+        asker: Asker,
+    ) -> StoredApproval {
+        let Asked { record, waiting } = asked;
+        let spec = waiting.rules.as_ref().map(|rules| &rules.input.agent.spec);
+        let under =
+            serde_json::json!({ "spec_sha256": spec.map(sha256), "policy": self.policy.get().version() });
+        StoredApproval {
+            id: record.incident.clone().unwrap_or_else(|| IncidentId(format!("hold-{}", held.id))),
+            hold: held.id,
+            sha256: fingerprint(&record, held, &asker, &under),
+            reason: said.as_ref().map_or_else(|| record.decision.message.clone(), |said| said.reason.clone()),
+            decided_by: said.map(|said| said.id),
+            generation: waiting.generation,
+            asked_ns: held.since_ns,
+            approval,
+            record,
+            asker,
+        }
     }
 
     /// A store that fails loses the history of an approval, never the request: that waits in the kernel.
@@ -529,25 +556,10 @@ fn severity(asked: &Asked, said: Option<Severity>) -> Severity {
     said.or(asked.record.decision.severity).unwrap_or(Severity::High)
 }
 
-fn stored(asked: Asked, held: &Held, approval: Approval, said: Option<Said>, asker: Asker) -> StoredApproval {
-    let Asked { record, waiting } = asked;
-    StoredApproval {
-        id: record.incident.clone().unwrap_or_else(|| IncidentId(format!("hold-{}", held.id))),
-        hold: held.id,
-        sha256: fingerprint(&record, held, &asker),
-        reason: said.as_ref().map_or_else(|| record.decision.message.clone(), |said| said.reason.clone()),
-        decided_by: said.map(|said| said.id),
-        generation: waiting.generation,
-        asked_ns: held.since_ns,
-        approval,
-        record,
-        asker,
-    }
-}
-
-/// SHA-256 over the canonical JSON (RFC 8785) of what was asked: an approval is good for nothing else.
-fn fingerprint(record: &Record, held: &Held, asker: &Asker) -> String {
-    let asked = serde_json::json!({
+/// Over what was asked, and under which spec and policy: an approval is good for nothing else.
+fn fingerprint(record: &Record, held: &Held, asker: &Asker, under: &Value) -> String {
+    sha256(&serde_json::json!({
+        "under": under,
         "agent": record.agent,
         "version": record.decision.version,
         "exe": record.process.exe,
@@ -557,8 +569,12 @@ fn fingerprint(record: &Record, held: &Held, asker: &Asker) -> String {
         "operation": record.operation,
         "object": record.object,
         "kernel_request": held.request.hash.map(|word| format!("{word:016x}")),
-    });
-    let text = serde_json_canonicalizer::to_string(&asked).unwrap_or_else(|_| asked.to_string());
+    }))
+}
+
+/// SHA-256 over the canonical JSON (RFC 8785).
+fn sha256(value: &Value) -> String {
+    let text = serde_json_canonicalizer::to_string(value).unwrap_or_else(|_| value.to_string());
     hex::encode(Sha256::digest(text.as_bytes()))
 }
 

@@ -58,6 +58,26 @@ fn pending(holds: &Holds) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn the_same_question_under_another_policy_has_another_fingerprint() {
+    let (home, kernel) = (Home::new(), Arc::new(Fake::default()));
+    let fingerprint = |holds: &Holds| holds.get("hold-1").unwrap().unwrap().sha256;
+    let holds = service(&home, &kernel, HoldLimits::default());
+    ask(&holds, &kernel, held(1, 7));
+    let first = fingerprint(&holds);
+    drop(holds);
+    let fresh = || (Home::new(), Arc::new(Fake::default()));
+    let (home, kernel) = fresh();
+    let holds = service(&home, &kernel, HoldLimits::default());
+    ask(&holds, &kernel, held(1, 7));
+    assert_eq!(fingerprint(&holds), first, "it says nothing of when and where it was asked");
+    let (home, kernel) = fresh();
+    home.write_policy(crate::testing::OTHER_POLICY);
+    let holds = service(&home, &kernel, HoldLimits::default());
+    ask(&holds, &kernel, held(1, 7));
+    assert_ne!(fingerprint(&holds), first);
+}
+
+#[tokio::test]
 async fn what_is_more_than_people_are_asked_at_once_is_denied() {
     let (home, kernel) = (Home::new(), Arc::new(Fake::default()));
     let holds = service(&home, &kernel, HoldLimits { most_of_agent: 2, ..HoldLimits::default() });
