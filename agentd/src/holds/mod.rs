@@ -282,15 +282,17 @@ impl Inner {
         let (answer, decided) = self.timed(HoldStage::Policy, || self.ask_policy(&policy, &asked, &facts));
         match answer {
             Answer::Allow => self.follow(&held, asked.waiting.generation, true, reuse(decided.as_ref())),
-            Answer::Deny => self.deny(asked, &held, reuse(decided.as_ref()), decided.map(Said::from)),
+            Answer::Deny => {
+                self.deny(asked, &held, &policy, reuse(decided.as_ref()), decided.map(Said::from));
+            }
             Answer::Ask if self.asks_too_much(&held) => {
                 let severity = severity(&asked, decided.map(|decided| decided.severity));
                 let reason =
                     format!("{} requests of this agent wait for people already", self.limits.most_of_agent);
                 let said = Said { id: "holds.most_of_agent".to_owned(), severity, reason };
-                self.deny(asked, &held, Reuse::Once, Some(said));
+                self.deny(asked, &held, &policy, Reuse::Once, Some(said));
             }
-            Answer::Ask => self.ask_people(asked, held, decided),
+            Answer::Ask => self.ask_people(asked, held, &policy, decided),
         }
     }
 
@@ -333,18 +335,9 @@ impl Inner {
         }
     }
 
-    /// A denial without people. Told to the process while it still waits, and written down like a person's.
-    fn deny(&self, asked: Asked, held: &Held, reuse: Reuse, said: Option<Said>) {
-        let generation = asked.waiting.generation;
-        let denied = self.tell_denied(asked, held, said);
-        self.follow(held, generation, false, reuse);
-        if let Some(denied) = denied {
-            self.write(&denied);
-        }
-    }
-
-    /// Tells the process and the journal; returns what is to be written down.
-    fn tell_denied(&self, asked: Asked, held: &Held, said: Option<Said>) -> Option<StoredApproval> {
+    /// A denial without people. Told to the process and looked into while it still waits, and written down like a
+    /// person's once it goes on.
+    fn deny(&self, asked: Asked, held: &Held, policy: &PolicySet, reuse: Reuse, said: Option<Said>) {
         let (id, reason) = said.as_ref().map_or(("", ""), |said| (&said.id, &said.reason));
         note::tell(held.pid, &asked.record, id, reason);
         if self.lines.lock().unwrap_or_else(PoisonError::into_inner).allows(&asked.record.agent) {
@@ -366,9 +359,12 @@ impl Inner {
         let now = clock::boot_ns();
         let severity = severity(&asked, said.as_ref().map(|said| said.severity));
         let mut approval = Approval::ask(severity, now + 1, 1);
-        approval.apply(Change::Vote(vote), now).ok()?;
+        let voted = approval.apply(Change::Vote(vote), now);
         let asker = self.facts.asker(&asked.record, held, WantedFacts::FOR_PEOPLE);
-        Some(self.stored(asked, held, approval, said, asker))
+        self.follow(held, asked.waiting.generation, false, reuse);
+        if voted.is_ok() {
+            self.write(&stored(asked, held, policy, approval, said, asker));
+        }
     }
 
     fn put_into_effect(
@@ -392,7 +388,7 @@ impl Inner {
         self.kernel.answer(held.id, allow)
     }
 
-    fn ask_people(&self, asked: Asked, held: Held, decided: Option<Decided>) {
+    fn ask_people(&self, asked: Asked, held: Held, policy: &PolicySet, decided: Option<Decided>) {
         let severity = severity(&asked, decided.as_ref().map(|decided| decided.severity));
         let deadline =
             decided.as_ref().and_then(|decided| decided.deadline_sec).unwrap_or(self.limits.deadline_sec);
@@ -404,7 +400,7 @@ impl Inner {
             approval.renewal_ns = patience_ns;
         }
         let asker = self.facts.asker(&asked.record, &held, WantedFacts::FOR_PEOPLE);
-        let stored = self.stored(asked, &held, approval, decided.map(Said::from), asker);
+        let stored = stored(asked, &held, policy, approval, decided.map(Said::from), asker);
         let id = &stored.id;
         tracing::warn!(
             AGENTGUARD_AGENT = %stored.record.agent, AGENTGUARD_INCIDENT = %id,
@@ -420,32 +416,6 @@ impl Inner {
         self.notifier.tell(Event::Asked, &view);
         drop(pending);
         self.freezer().freeze(pid);
-    }
-
-    fn stored(
-        &self,
-        asked: Asked,
-        held: &Held,
-        approval: Approval,
-        said: Option<Said>,
-        asker: Asker,
-    ) -> StoredApproval {
-        let Asked { record, waiting } = asked;
-        let spec = waiting.rules.as_ref().map(|rules| &rules.input.agent.spec);
-        let under =
-            serde_json::json!({ "spec_sha256": spec.map(sha256), "policy": self.policy.get().version() });
-        StoredApproval {
-            id: record.incident.clone().unwrap_or_else(|| IncidentId(format!("hold-{}", held.id))),
-            hold: held.id,
-            sha256: fingerprint(&record, held, &asker, &under),
-            reason: said.as_ref().map_or_else(|| record.decision.message.clone(), |said| said.reason.clone()),
-            decided_by: said.map(|said| said.id),
-            generation: waiting.generation,
-            asked_ns: held.since_ns,
-            approval,
-            record,
-            asker,
-        }
     }
 
     /// A store that fails loses the history of an approval, never the request: that waits in the kernel.
@@ -556,10 +526,36 @@ fn severity(asked: &Asked, said: Option<Severity>) -> Severity {
     said.or(asked.record.decision.severity).unwrap_or(Severity::High)
 }
 
+fn stored(
+    asked: Asked,
+    held: &Held,
+    policy: &PolicySet,
+    approval: Approval,
+    said: Option<Said>,
+    asker: Asker,
+) -> StoredApproval {
+    let sha256 = fingerprint(&asked, held, policy, &asker);
+    let Asked { record, waiting } = asked;
+    StoredApproval {
+        id: record.incident.clone().unwrap_or_else(|| IncidentId(format!("hold-{}", held.id))),
+        hold: held.id,
+        sha256,
+        reason: said.as_ref().map_or_else(|| record.decision.message.clone(), |said| said.reason.clone()),
+        decided_by: said.map(|said| said.id),
+        generation: waiting.generation,
+        asked_ns: held.since_ns,
+        approval,
+        record,
+        asker,
+    }
+}
+
 /// Over what was asked, and under which spec and policy: an approval is good for nothing else.
-fn fingerprint(record: &Record, held: &Held, asker: &Asker, under: &Value) -> String {
+fn fingerprint(asked: &Asked, held: &Held, policy: &PolicySet, asker: &Asker) -> String {
+    let Asked { record, waiting } = asked;
+    let spec = waiting.rules.as_ref().map(|rules| sha256(&rules.input.agent.spec));
     sha256(&serde_json::json!({
-        "under": under,
+        "under": { "spec_sha256": spec, "policy": policy.version() },
         "agent": record.agent,
         "version": record.decision.version,
         "exe": record.process.exe,

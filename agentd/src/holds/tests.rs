@@ -12,11 +12,16 @@ use crate::testing::{Home, eventually, record};
 /// No process has it: Linux ends at 2^22.
 const NOBODY: u32 = 1 << 23;
 
-/// A service that nobody is told by. What it was before is left as a killed agentd leaves it.
+/// A service. What it was before is left as a killed agentd leaves it.
 fn service(home: &Home, kernel: &Arc<Fake>, limits: HoldLimits) -> Holds {
+    telling(&[], home, kernel, limits)
+}
+
+/// One that tells people.
+fn telling(targets: &[Target], home: &Home, kernel: &Arc<Fake>, limits: HoldLimits) -> Holds {
     let policy = Arc::new(InUse::start(&home.policy(), &home.state()).unwrap());
     let store = Store::open(&home.state()).unwrap();
-    let notifier = Notifier::start(&[], "host-1").unwrap();
+    let notifier = Notifier::start(targets, "host-1").unwrap();
     Holds::new(kernel.clone(), policy, store, notifier, limits, Arc::default()).unwrap().0
 }
 
@@ -140,13 +145,8 @@ async fn people_are_told_of_what_waits_and_of_what_became_of_it() {
         to: To::Command { program: "/bin/sh".into(), arguments: vec!["-c".into(), script] },
         timeout: Duration::from_secs(10),
     };
-    let notifier = Notifier::start(&[target], "host-1").unwrap();
     let kernel = Arc::new(Fake::default());
-    let policy = Arc::new(InUse::start(&home.policy(), &home.state()).unwrap());
-    let store = Store::open(&home.state()).unwrap();
-    let (limits, counters) = (HoldLimits::default(), Arc::default());
-    let (holds, _asked, _questions) =
-        Holds::new(kernel.clone(), policy, store, notifier, limits, counters).unwrap();
+    let holds = telling(&[target], &home, &kernel, HoldLimits::default());
     ask(&holds, &kernel, held(7, clock::boot_ns()));
     let vote = Vote {
         by: "uid 0 (root)".to_owned(),

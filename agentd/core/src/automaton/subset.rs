@@ -76,15 +76,7 @@ pub(super) fn determinise(
     let mut next = 0;
     while let Some(set) = work.sets.get(next).cloned() {
         next += 1;
-        let tags = work.tags(&set);
-        let row = match rows.get(&tags) {
-            Some(row) => *row,
-            None => {
-                let row = row_of(&tags);
-                rows.insert(tags, row);
-                row
-            }
-        };
+        let row = *rows.entry(work.tags(&set)).or_insert_with_key(|tags| row_of(tags));
         let first_edge = dfa.edges.len();
         let otherwise = work.transitions(&set, &mut dfa.edges)?;
         dfa.heads.push(Head { otherwise, row, first_edge, last_edge: dfa.edges.len() });

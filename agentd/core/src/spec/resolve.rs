@@ -156,9 +156,7 @@ fn expand(spec: &Spec, values: &Values, problems: &mut Problems) -> Spec {
     // Every field is named, so that none that is added can be forgotten here.
     let Spec { file: _, agent: _, variables: _, files, exec, network, unix, process: _ } = &mut spec;
     let Files { default: _, read, write, create, delete, link, audit, hold, deny } = files;
-    for list in [read, write, create, delete, link, audit, hold, deny] {
-        list.retain_mut(|text| replace(&mut text.value, text.line, Use::Pattern));
-    }
+    let of_files = [read, write, create, delete, link, audit, hold, deny];
     let Exec {
         default: _,
         allow,
@@ -171,9 +169,7 @@ fn expand(spec: &Spec, values: &Values, problems: &mut Problems) -> Spec {
         memfd: _,
         privileged: _,
     } = exec;
-    for list in [libraries, hold, deny, commands_hold, commands_deny] {
-        list.retain_mut(|text| replace(&mut text.value, text.line, Use::Pattern));
-    }
+    let of_exec = [libraries, hold, deny, commands_hold, commands_deny];
     allow.retain_mut(|entry| replace(&mut entry.value.path, entry.line, Use::Pattern));
     let NetworkSection { default: _, connect, listen, hold, deny, resolvers, sockets: _ } = network;
     for list in [connect, listen, hold, deny] {
@@ -181,7 +177,8 @@ fn expand(spec: &Spec, values: &Values, problems: &mut Problems) -> Spec {
     }
     resolvers.retain_mut(|text| replace(&mut text.value, text.line, Use::Plain));
     let Unix { default: _, connect, bind, hold, deny } = unix;
-    for list in [connect, bind, hold, deny] {
+    let of_unix = [connect, bind, hold, deny];
+    for list in of_files.into_iter().chain(of_exec).chain(of_unix) {
         list.retain_mut(|text| replace(&mut text.value, text.line, Use::Pattern));
     }
     spec
