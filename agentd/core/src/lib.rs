@@ -17,6 +17,7 @@
 pub mod address;
 pub mod approval;
 pub mod automaton;
+pub mod canonical;
 pub mod capability;
 pub mod decide;
 pub mod held;

@@ -154,7 +154,19 @@ fn expand(spec: &Spec, values: &Values, problems: &mut Problems) -> Spec {
         }
     };
     // Every field is named, so that none that is added can be forgotten here.
-    let Spec { file: _, agent: _, variables: _, files, exec, network, unix, process: _ } = &mut spec;
+    let Spec {
+        file: _,
+        agent: _,
+        anatomy: _,
+        economics: _,
+        containment: _,
+        variables: _,
+        files,
+        exec,
+        network,
+        unix,
+        process: _,
+    } = &mut spec;
     let Files { default: _, read, write, create, delete, link, audit, hold, deny } = files;
     let of_files = [read, write, create, delete, link, audit, hold, deny];
     let Exec {
