@@ -19,6 +19,7 @@ pub mod approval;
 pub mod automaton;
 pub mod canonical;
 pub mod capability;
+pub mod containment;
 pub mod decide;
 pub mod held;
 pub mod ids;
