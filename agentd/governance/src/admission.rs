@@ -39,7 +39,7 @@ pub enum FoundProof {
         /// As it is stored.
         envelope: Envelope,
         /// What it says.
-        proof: Proof,
+        proof: Box<Proof>,
     },
 }
 

@@ -48,7 +48,7 @@ impl Spend {
     /// Percent of a budget, rounded down; 100 of a budget of nothing.
     pub fn percent_of(self, budget: Usd) -> u64 {
         let budget = budget.0.saturating_mul(MICROS_PER_CENT);
-        if budget == 0 { 100 } else { self.micros.saturating_mul(100) / budget }
+        self.micros.saturating_mul(100).checked_div(budget).unwrap_or(100)
     }
 }
 

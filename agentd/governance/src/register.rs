@@ -207,7 +207,7 @@ impl Register {
     fn proof(&self, name: &str) -> Result<FoundProof, RegisterError> {
         let Some(text) = files::read(&self.file(name, PROOF))? else { return Ok(FoundProof::Missing) };
         let read = Envelope::parse(&text).and_then(|envelope| {
-            let proof = envelope.proof()?;
+            let proof = Box::new(envelope.proof()?);
             Ok(FoundProof::Read { envelope, proof })
         });
         Ok(read.unwrap_or_else(|error| FoundProof::Unreadable(error.to_string())))

@@ -46,7 +46,7 @@ fn world() -> World {
         previous: None,
     };
     let envelope = Envelope::sign(&proof, &ring).unwrap();
-    let proof = FoundProof::Read { envelope, proof };
+    let proof = FoundProof::Read { envelope, proof: Box::new(proof) };
     World { _home: home, ring, entry, spec: SPEC.to_owned(), proof, policy: POLICY.to_owned(), now: NOW + 1 }
 }
 
@@ -75,7 +75,7 @@ impl World {
         let text = self.read().0.text();
         let envelope = Envelope::parse(&text).unwrap();
         let proof = envelope.proof().unwrap();
-        self.proof = FoundProof::Read { envelope, proof };
+        self.proof = FoundProof::Read { envelope, proof: Box::new(proof) };
     }
 
     /// Another payload under the old signature.
