@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 
-use agentguard_policy::{AgentFacts, HostFacts, Input, PolicyFiles, PolicySet, PreparedInput, RequestFacts};
+use agentguard_policy::{
+    AgentFacts, HostFacts, Input, PolicyFiles, PolicySet, PreparedInput, RequestFacts, UNREGISTERED,
+};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn input() -> Input {
@@ -18,6 +20,7 @@ fn input() -> Input {
             uid: 1000,
             home: "/home/ada".to_owned(),
             variables: BTreeMap::from([("workspace".to_owned(), "/srv/work".to_owned())]),
+            state: UNREGISTERED.to_owned(),
         },
         host: HostFacts {
             hostname: "bench".to_owned(),
