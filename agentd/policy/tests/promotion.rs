@@ -18,6 +18,10 @@ fn load(source: &str) -> Result<PolicySet, PolicyErrors> {
     PolicySet::load(PolicyFiles::from_contents(Path::new("p"), files)?)
 }
 
+fn shipped() -> PolicySet {
+    PolicySet::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies")).unwrap()
+}
+
 fn agent(spec: Value) -> PreparedInput {
     PreparedInput::new(&Input {
         agent: AgentFacts {
@@ -39,6 +43,18 @@ fn agent(spec: Value) -> PreparedInput {
             nameservers: Vec::new(),
             interfaces: Vec::new(),
         },
+    })
+}
+
+/// As a whole spec is seen by policy, as far as promotion goes.
+fn whole() -> Value {
+    json!({
+        "agent": {"name": "coder", "description": "Checks.", "role": "compliance", "tier": 3, "mode": "enforce",
+            "version": "1.0.0", "owner": "ada@example.com", "expires": null, "capabilities": ["code.review"]},
+        "anatomy": {"reasoning": {"model": "m", "temperature": 0.3}, "inputs": ["i"], "actions": ["a"],
+            "memory": "none"},
+        "economics": {"monthly_budget_usd": 150.0},
+        "containment": {"external_calls": false, "persistent_writes": false, "loopback": true},
     })
 }
 
@@ -137,4 +153,63 @@ fn a_rule_that_cannot_be_evaluated_for_one_agent_is_an_error_and_no_answer() {
         .refusals(&agent(json!({"agent": {"expires": "soon"}})), &promotion(PromotionAction::Revalidate))
         .unwrap_err();
     assert!(error.to_string().starts_with("p/a/a.rego:3: "), "{error}");
+}
+
+#[test]
+fn the_shipped_policy_promotes_a_whole_agent() {
+    let set = shipped();
+    for action in [PromotionAction::Promote, PromotionAction::Revalidate, PromotionAction::Check] {
+        assert_eq!(set.refusals(&agent(whole()), &promotion(action)).unwrap(), [], "{action:?}");
+    }
+}
+
+#[test]
+fn the_shipped_policy_tells_everything_that_it_has_against_an_agent_that_says_nothing() {
+    let nobody = PromotionFacts { actor: Actor::default(), ..promotion(PromotionAction::Promote) };
+    let refusals = shipped().refusals(&agent(json!({})), &nobody).unwrap();
+    let mut ids: Vec<_> = refusals.iter().map(|found| found.id.as_str()).collect();
+    ids.dedup();
+    assert_eq!(
+        ids,
+        [
+            "promotion.actor_role",
+            "promotion.anatomy_incomplete",
+            "promotion.capability_missing",
+            "promotion.owner_missing",
+            "promotion.version_missing",
+            "promotion.description_missing",
+            "promotion.containment",
+            "promotion.budget_missing",
+        ]
+    );
+    assert!(refusals.iter().all(|found| found.source.line > 1 && !found.reason.contains("null")));
+}
+
+#[test]
+fn numbers_in_reasons_are_as_people_write_them() {
+    let mut spec = whole();
+    spec["anatomy"]["reasoning"]["temperature"] = json!(0.9);
+    spec["economics"]["monthly_budget_usd"] = json!(200.0);
+    let spent = PromotionFacts { spent_usd: 200.0, ..promotion(PromotionAction::Revalidate) };
+    let refusals = shipped().refusals(&agent(spec), &spent).unwrap();
+    let reasons: Vec<_> = refusals.iter().map(|found| (found.reason.as_str(), found.then)).collect();
+    assert_eq!(
+        reasons,
+        [
+            (
+                "temperature 0.9 is over 0.3, the most for compliance agents; lower anatomy.reasoning.temperature",
+                Consequence::Invalidate
+            ),
+            (
+                "a monthly budget of 200 USD is over 150 USD, the limit that was asked for; lower \
+                 economics.monthly_budget_usd",
+                Consequence::Invalidate
+            ),
+            (
+                "200 USD of the monthly 200 USD are spent; raise economics.monthly_budget_usd or wait for the \
+                 next month",
+                Consequence::Restrict
+            ),
+        ]
+    );
 }
