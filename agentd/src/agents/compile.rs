@@ -12,7 +12,7 @@ use agentguard_core::rule::{Defaults, Rule, Ruleset};
 use agentguard_core::spec::{Mode, ResolvedSpec, Spec, SpecError, VariableError, Variables};
 use agentguard_core::tables::Tables;
 use agentguard_core::{LowerError, lower};
-use agentguard_policy::{AgentFacts, HostFacts, Input, PolicyErrors, PolicySet};
+use agentguard_policy::{AgentFacts, HostFacts, Input, PolicyErrors, PolicySet, UNREGISTERED};
 use sha2::{Digest, Sha256};
 
 use super::directory::InForce;
@@ -195,6 +195,7 @@ fn input(
             uid: user.uid,
             home: user.home.clone(),
             variables: spec.variables().clone(),
+            state: UNREGISTERED.to_owned(),
         },
         host: host.clone(),
     })
