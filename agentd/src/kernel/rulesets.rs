@@ -157,24 +157,36 @@ impl Rulesets {
             found.push("the rules about paths, names and ports".to_owned());
         }
         let ruleset = entry.ruleset;
-        let prefixes: BTreeSet<_> = rules.tables.prefixes.iter().zip(&region.prefixes).map(|(prefix, (word, count))| {
-            let value = types::prefix_value { ranges: base + word, count: *count };
-            (bytes_of(&prefix_key(ruleset, prefix)).to_vec(), bytes_of(&value).to_vec())
-        }).collect();
+        let prefixes: BTreeSet<_> = rules
+            .tables
+            .prefixes
+            .iter()
+            .zip(&region.prefixes)
+            .map(|(prefix, (word, count))| {
+                let value = types::prefix_value { ranges: base + word, count: *count };
+                (bytes_of(&prefix_key(ruleset, prefix)).to_vec(), bytes_of(&value).to_vec())
+            })
+            .collect();
         let of_prefix = |key: &types::prefix_key| key.ruleset == ruleset;
         if stored::<types::prefix_key, types::prefix_value>(&maps.prefix_ranges, of_prefix) != prefixes {
             found.push("the address prefixes".to_owned());
         }
-        let resolvers: BTreeSet<_> = rules.resolvers.iter().map(|resolver| {
-            (bytes_of(&resolver_key(ruleset, *resolver)).to_vec(), bytes_of(&1_u32).to_vec())
-        }).collect();
+        let resolvers: BTreeSet<_> = rules
+            .resolvers
+            .iter()
+            .map(|resolver| (bytes_of(&resolver_key(ruleset, *resolver)).to_vec(), bytes_of(&1_u32).to_vec()))
+            .collect();
         if stored::<types::resolver_key, u32>(&maps.resolvers, |key| key.ruleset == ruleset) != resolvers {
             found.push("the name servers".to_owned());
         }
-        let pins: BTreeSet<_> = rules.pins.iter().map(|pin| {
-            let (key, value) = pinned(ruleset, pin);
-            (bytes_of(&key).to_vec(), bytes_of(&value).to_vec())
-        }).collect();
+        let pins: BTreeSet<_> = rules
+            .pins
+            .iter()
+            .map(|pin| {
+                let (key, value) = pinned(ruleset, pin);
+                (bytes_of(&key).to_vec(), bytes_of(&value).to_vec())
+            })
+            .collect();
         let of_pin = |key: &types::exec_file_key| key.ruleset == ruleset;
         if stored::<types::exec_file_key, types::exec_file_value>(&maps.exec_files, of_pin) != pins {
             found.push("the executables granted by hash".to_owned());
