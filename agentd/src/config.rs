@@ -2,6 +2,7 @@
 //!
 //! Every key is optional and an unknown key is an error that names its line. Knows no agent and no policy.
 
+pub mod governance;
 pub mod notify;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use agentguard_core::verdict::Severity;
 use serde::Deserialize;
+
+pub use governance::{AuditSettings, BudgetSettings, GovernanceSettings, Unregistered};
 
 /// Where the configuration is looked for.
 pub const DEFAULT_PATH: &str = "/etc/agentguard/agentd.toml";
@@ -42,6 +45,12 @@ pub struct Config {
     pub metrics: Metrics,
     /// How much of the past is kept.
     pub retention: Retention,
+    /// Registered agents.
+    pub governance: GovernanceSettings,
+    /// The audit log.
+    pub audit: AuditSettings,
+    /// What agents spend.
+    pub budget: BudgetSettings,
     /// Requests that wait for people.
     pub holds: HoldLimits,
     /// Who is told of them.
@@ -164,6 +173,9 @@ impl Default for Config {
             run_dir: "/run/agentguard".into(),
             metrics: Metrics::default(),
             retention: Retention::default(),
+            governance: GovernanceSettings::default(),
+            audit: AuditSettings::default(),
+            budget: BudgetSettings::default(),
             holds: HoldLimits::default(),
             notify: Vec::new(),
             degraded: Degraded::Refuse,
@@ -267,6 +279,9 @@ impl Config {
         if config.retention.max_bytes < MIN_STORE_BYTES {
             let line = line_of_key(text, "max_bytes");
             return Err(invalid(line, format!("`max_bytes` is too small; write at least {MIN_STORE_BYTES}")));
+        }
+        if let Some((key, message)) = governance::mistake(&config) {
+            return Err(invalid(line_of_key(text, key), message));
         }
         if config.notify.len() > notify::MAX_TARGETS {
             let message = format!("`notify` has too many entries; write at most {}", notify::MAX_TARGETS);

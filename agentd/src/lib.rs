@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! kernel -> sense -> enrich -> decide -> act -> record -> export      pipeline.rs
-//!               spec + policy -> agents -> kernel                      agents/
+//!               spec + policy -> governance -> agents -> kernel        governance/ agents/
 //!                            control (gRPC on a unix socket)           control/
 //! ```
 //!
@@ -13,6 +13,8 @@
 pub mod act;
 #[forbid(unsafe_code)]
 pub mod agents;
+#[forbid(unsafe_code)]
+pub mod audit;
 #[forbid(unsafe_code)]
 pub mod bounded;
 #[forbid(unsafe_code)]
@@ -27,6 +29,8 @@ pub mod decide;
 pub mod enrich;
 #[forbid(unsafe_code)]
 pub mod export;
+#[forbid(unsafe_code)]
+pub mod governance;
 #[forbid(unsafe_code)]
 pub mod health;
 #[forbid(unsafe_code)]

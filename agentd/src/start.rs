@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agentguard_governance::state::State;
 use agentguard_policy::PolicySet;
 use anyhow::{Context, Result};
 use sd_notify::NotifyState;
@@ -12,14 +13,17 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::act::Act;
+use crate::agents;
 use crate::agents::directory::Directory;
-use crate::agents::registry::{Registry, SWEEP_EVERY};
+use crate::agents::registry::{Registry, SWEEP_EVERY, unheard};
+use crate::audit::{self, Decisions};
 use crate::config::{BackendChoice, Config};
-use crate::control::{self, Control, Daemon};
+use crate::control::{self, Control, Daemon, spend};
 use crate::decide::Decide;
 use crate::enrich::Enrich;
-use crate::export::metrics::{EventCounters, Snapshot};
+use crate::export::metrics::{EventCounters, GovernanceCounters, Snapshot};
 use crate::export::{Export, Followers, Tally, http};
+use crate::governance::{self, Governance, Ledger};
 use crate::health::{CHECK_EVERY, Health};
 use crate::holds::{self, Holds, freezer};
 use crate::kernel::{self, Backend, Ebpf, Kernel, LoadOptions};
@@ -28,6 +32,9 @@ use crate::pipeline::{Counts, Pipeline, Stages};
 use crate::policy::InUse;
 use crate::record::write::Writer;
 use crate::record::{Store, history};
+
+/// Seconds between two looks at the proofs of everything that runs.
+const READMIT_EVERY: u32 = 60;
 
 /// Clients that still read a stream are given this long at the end.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -87,6 +94,7 @@ impl Running {
     pub async fn start(config: Config, kernel: Arc<dyn Kernel>) -> Result<Self> {
         let notifier = Notifier::start(&config.notify, &host()).context("notify")?;
         let store = Store::open(&config.state_dir)?;
+        let audit = governance::open_audit(&config.state_dir, config.audit.options(&host()));
         let policy = Arc::new(InUse::start(&config.effective_policy_dir(), &config.state_dir)?);
         let socket =
             control::bind(&config.socket).with_context(|| format!("socket {}", config.socket.display()))?;
@@ -96,19 +104,34 @@ impl Running {
             }
             None => None,
         };
+        let gateway = spend::bind(&config.budget).await.context("budget")?;
 
         let counts = Arc::new(Counts::default());
         let directory = Arc::new(Directory::default());
         let (followers, tally) = (Followers::default(), Arc::new(Tally::default()));
         let counters = Arc::new(EventCounters::default());
+        let governed = Arc::new(GovernanceCounters::default());
+        let backend = kernel.backend();
+        let governance = Arc::new(Governance::open(
+            &config.state_dir,
+            audit.clone(),
+            policy.clone(),
+            Ledger::open(&store)?,
+            config.governance.clone(),
+            governed.clone(),
+            move || agents::host::facts(backend),
+        )?);
         let registry = Arc::new(Registry::new(
             kernel.clone(),
             store.clone(),
             directory.clone(),
             policy.clone(),
             tally.clone(),
+            governance,
             config.degraded,
         )?);
+        // The policy may have changed while agentd was away; whoever does not stand it is stopped by restoring.
+        registry.revalidate(None, "agentd starts").await?;
         let restored = registry.restore().await?;
         let limits = config.holds.clone();
         let (holds, asked, questions) = Holds::new(
@@ -118,6 +141,7 @@ impl Running {
             notifier.clone(),
             limits,
             counters.clone(),
+            audit.clone(),
         )?;
         tokio::spawn(holds.clone().run(questions));
         let stages = Stages {
@@ -125,7 +149,7 @@ impl Running {
             decide: Decide::new(policy, counts.clone()),
             act: Act::new(history::newest_incident(&store.reader()?)?.as_ref(), asked),
             record: Writer::new(&store, &config.retention, counts.clone())?,
-            export: Export::new(followers.clone(), tally, counters.clone()),
+            export: Export::new(followers.clone(), tally, counters.clone(), Decisions::new(audit)),
         };
         let pipeline = Pipeline::start(kernel.clone(), stages, &counts).context("pipeline")?;
         let dirs = config.clone();
@@ -146,13 +170,17 @@ impl Running {
         let (stop, stopped) = watch::channel(false);
         if let Some(listener) = metrics {
             let asked = daemon.clone();
-            tokio::spawn(http::serve(listener, counters, Arc::new(move || snapshot(&asked))));
+            tokio::spawn(http::serve(listener, counters, governed, Arc::new(move || snapshot(&asked))));
+        }
+        if let Some(gateway) = gateway {
+            tokio::spawn(spend::serve(gateway, daemon.registry.clone()));
         }
         let server = tokio::spawn(control::serve(socket, Control::new(daemon.clone()), until(stopped)));
         let running = Self { config, daemon, pipeline, stop, server };
         running.watch_health();
         running.watch_agents();
         running.watch_holds();
+        running.watch_governance();
         running.tell_ready(restored);
         Ok(running)
     }
@@ -215,6 +243,28 @@ impl Running {
         });
     }
 
+    /// Durability of the audit log each second; proofs, files and months once a minute.
+    fn watch_governance(&self) {
+        let registry = self.daemon.registry.clone();
+        tokio::spawn(async move {
+            let mut ticks = interval(audit::TICK);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut month = String::new();
+            let mut seconds = 0_u32;
+            loop {
+                ticks.tick().await;
+                let log = registry.governance().audit().clone();
+                // It tells what fails itself.
+                drop(tokio::task::spawn_blocking(move || log.tick()).await);
+                seconds = seconds.wrapping_add(1);
+                if seconds.is_multiple_of(READMIT_EVERY) {
+                    registry.readmit_all().await;
+                    month = next_month(&registry, month).await;
+                }
+            }
+        });
+    }
+
     /// Handles signals until one ends the daemon, and says which.
     async fn until_signal(&self) -> &'static str {
         let mut signals = match Signals::listen() {
@@ -244,7 +294,8 @@ impl Running {
             NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Status("reloading")),
         ]);
         let folder: PathBuf = self.config.effective_policy_dir();
-        if let Err(error) = self.daemon.registry.reload_policy(&folder, "SIGHUP").await {
+        let reloaded = self.daemon.registry.reload_policy(&folder, "SIGHUP", unheard()).await;
+        if let Err(error) = reloaded {
             tracing::error!(
                 "the policy in {} was not put into force; the running one stays\n{error}",
                 folder.display()
@@ -262,6 +313,8 @@ impl Running {
         }
         let pipeline = self.pipeline;
         tokio::task::spawn_blocking(move || pipeline.drain()).await.context("pipeline")?;
+        let audit = self.daemon.registry.governance().audit().clone();
+        tokio::task::spawn_blocking(move || audit.close()).await.context("audit log")?;
         // A socket that nobody answers would look like a hung agentd.
         let _ = std::fs::remove_file(&self.config.socket);
         Ok(())
@@ -287,6 +340,18 @@ impl Signals {
 async fn until(mut stopped: watch::Receiver<bool>) {
     // It fails only if the sender is gone, which is a stop as well.
     let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// In another month budgets are full again: policy is asked about everybody.
+async fn next_month(registry: &Arc<Registry>, month: String) -> String {
+    let Some(next) = registry.governance().month_changed(&month) else { return month };
+    if !month.is_empty()
+        && let Err(error) = registry.revalidate(None, "another month").await
+    {
+        tracing::error!(%error, "budgets of another month could not be looked at");
+        return month;
+    }
+    next
 }
 
 /// systemd wants two signs of life per period.
@@ -317,9 +382,31 @@ fn snapshot(daemon: &Daemon) -> Snapshot {
         backend: control::backend(daemon),
         canary: daemon.health.last(),
         store: daemon.store.status().ok(),
+        registered: registered(daemon),
+        spent_usd: spent(daemon),
+        audit: daemon.registry.governance().audit().standing(),
         followers: u64::try_from(daemon.followers.count()).unwrap_or(u64::MAX),
         notifications: daemon.notifier.outcomes(),
     }
+}
+
+fn registered(daemon: &Daemon) -> std::collections::BTreeMap<&'static str, u64> {
+    let mut states =
+        State::ALL.map(|state| (state.name(), 0)).into_iter().collect::<std::collections::BTreeMap<_, _>>();
+    for state in daemon.registry.governance().states() {
+        *states.entry(state.name()).or_default() += 1;
+    }
+    states
+}
+
+fn spent(daemon: &Daemon) -> Vec<(String, f64)> {
+    let report = daemon.registry.governance().budget_report("", "");
+    let spent = report.map(|report| report.agents).unwrap_or_default();
+    spent
+        .into_iter()
+        .filter(|agent| agent.spent_usd > 0.0)
+        .map(|agent| (agent.agent.0, agent.spent_usd))
+        .collect()
 }
 
 /// This host's name, as receivers of notifications read it.

@@ -246,6 +246,12 @@ fn spec_is_the_signed_one(facts: &Facts<'_>) -> Result<(), Denial> {
             format!("its spec was changed: {signed} was signed, {found} is there"),
         );
     }
+    if proof.variables != facts.entry.variables {
+        return deny(
+            Code::DenySpecHashMismatch,
+            "the values of its variables are not those that were signed",
+        );
+    }
     if proof.revision != facts.entry.revision {
         let (signed, is) = (proof.revision, facts.entry.revision);
         return deny(

@@ -3,6 +3,8 @@
 //! A DSSE envelope (payload type [`PAYLOAD_TYPE`]); the payload is canonical JSON, the signature is over its
 //! pre-authentication encoding.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,9 @@ pub struct Proof {
     pub revision: u32,
     /// Over the canonical form of the spec.
     pub spec_sha256: String,
+    /// Values of the spec's variables that were registered with it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub variables: BTreeMap<String, String>,
     /// Over every file of the policy.
     pub policy_sha256: String,
     /// Who promoted it.

@@ -188,6 +188,18 @@ impl Register {
     /// # Errors
     /// When there is none, or what is stored is not one.
     pub fn load(&self, name: &str) -> Result<Stored, RegisterError> {
+        let entry = self.entry(name)?;
+        let path = self.file(name, SPEC);
+        let spec = files::read(&path)?
+            .ok_or_else(|| RegisterError::Damaged { path, why: "it is missing".to_owned() })?;
+        Ok(Stored { entry, spec, proof: self.proof(name)? })
+    }
+
+    /// One agent without its spec and proof.
+    ///
+    /// # Errors
+    /// When there is none, or what is stored is not one.
+    pub fn entry(&self, name: &str) -> Result<Entry, RegisterError> {
         if !self.has(name) {
             return Err(RegisterError::Unknown(name.to_owned()));
         }
@@ -198,10 +210,7 @@ impl Register {
         if entry.name != name {
             return Err(damaged(format!("it is of the agent {}", entry.name)));
         }
-        let path = self.file(name, SPEC);
-        let spec = files::read(&path)?
-            .ok_or_else(|| RegisterError::Damaged { path, why: "it is missing".to_owned() })?;
-        Ok(Stored { entry, spec, proof: self.proof(name)? })
+        Ok(entry)
     }
 
     fn proof(&self, name: &str) -> Result<FoundProof, RegisterError> {

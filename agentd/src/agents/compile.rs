@@ -7,18 +7,23 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use agentguard_core::containment::contained;
 use agentguard_core::ids::AgentName;
 use agentguard_core::rule::{Defaults, Rule, Ruleset};
 use agentguard_core::spec::{Mode, ResolvedSpec, Spec, SpecError, VariableError, Variables};
 use agentguard_core::tables::Tables;
 use agentguard_core::{LowerError, lower};
+use agentguard_governance::state::State;
 use agentguard_policy::{AgentFacts, HostFacts, Input, PolicyErrors, PolicySet, UNREGISTERED};
 use sha2::{Digest, Sha256};
 
 use super::directory::InForce;
-use super::pinned;
 use super::user::User;
+use super::{Registered, pinned};
 use crate::kernel::{AgentRules, MadeOf, PinnedFile};
+
+/// Where a sandbox without a scratch directory may write.
+const NOWHERE: &str = "/nonexistent/scratch";
 
 /// Hex digits of a version, as users see it.
 const VERSION_DIGITS: usize = 12;
@@ -36,6 +41,8 @@ pub struct Draft {
     pub mode: Option<Mode>,
     /// Whose processes they are.
     pub user: User,
+    /// The registered agent that it is a run of. Then its spec says the mode, and the sandbox enforces whatever that says.
+    pub registered: Option<Registered>,
 }
 
 /// Ready for the kernel.
@@ -129,12 +136,24 @@ impl Compiler {
             variables.set(name, value)?;
         }
         let resolved = spec.resolve(&variables)?;
-        let mode = draft.mode.unwrap_or(resolved.spec().agent.mode);
-        let input = input(&resolved, name, mode, &draft.user, host)?;
+        let (mode, state) = standing(draft, &resolved);
+        let input = input(&resolved, name, mode, state, &draft.user, host)?;
         let mut rules = policy.guardrails(&input)?;
-        rules.extend(resolved.rules());
-        rules.extend(resolved.resolver_rules(&host.nameservers));
-        let lowered = self.lower(Ruleset { rules, defaults: resolved.defaults() })?;
+        let defaults = match &draft.registered {
+            Some(Registered { state: State::Sandbox, scratch, .. }) => {
+                let scratch = scratch.as_deref().unwrap_or(Path::new(NOWHERE));
+                rules.extend(contained(&resolved, scratch, &host.nameservers));
+                resolved.contained_defaults()
+            }
+            Some(_) | None => {
+                rules.extend(resolved.rules());
+                rules.extend(resolved.resolver_rules(&host.nameservers));
+                resolved.defaults()
+            }
+        };
+        let made_of =
+            MadeOf { spec_sha256: bytes(&spec.sha256()), policy_sha256: bytes(policy.version().hash()) };
+        let lowered = self.lower(Ruleset { rules, defaults })?;
         let (pins, warnings) = pinned::pin(&lowered.tables.pinned);
         let resolvers = match resolved.resolvers() {
             [] => host.nameservers.clone(),
@@ -142,7 +161,8 @@ impl Compiler {
         };
         let Lowered { version, rules, defaults, tables } = lowered;
         let rules = InForce { rules, defaults, version, input };
-        Ok(Compiled { spec: resolved, mode, rules: Arc::new(rules), tables, resolvers, pins, warnings })
+        let rules = Arc::new(rules);
+        Ok(Compiled { spec: resolved, mode, rules, tables, resolvers, pins, made_of, warnings })
     }
 
     fn lower(&self, ruleset: Ruleset) -> Result<Lowered, CompileError> {
@@ -177,10 +197,31 @@ impl Known {
     }
 }
 
+/// Mode and state: what is registered runs as its spec says, and in the sandbox nothing is only observed.
+fn standing(draft: &Draft, resolved: &ResolvedSpec) -> (Mode, &'static str) {
+    let own = resolved.spec().agent.mode;
+    match &draft.registered {
+        None => (draft.mode.unwrap_or(own), UNREGISTERED),
+        Some(registered) => match registered.state {
+            State::Sandbox => (Mode::Enforce, State::Sandbox.name()),
+            state @ (State::Valid | State::Restricted | State::Invalidated) => (own, state.name()),
+        },
+    }
+}
+
+/// The bytes of a SHA-256 in hex.
+fn bytes(hash: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    // Both hashes are made here, as hex of 32 bytes.
+    let _ = hex::decode_to_slice(hash, &mut bytes);
+    bytes
+}
+
 fn input(
     spec: &ResolvedSpec,
     name: Option<&AgentName>,
     mode: Mode,
+    state: &str,
     user: &User,
     host: &HostFacts,
 ) -> Result<Input, CompileError> {
@@ -195,7 +236,7 @@ fn input(
             uid: user.uid,
             home: user.home.clone(),
             variables: spec.variables().clone(),
-            state: UNREGISTERED.to_owned(),
+            state: state.to_owned(),
         },
         host: host.clone(),
     })

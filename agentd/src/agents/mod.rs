@@ -10,6 +10,7 @@ pub mod host;
 mod pinned;
 mod place;
 pub mod registry;
+mod scratch;
 mod systemd;
 mod undo;
 pub mod user;
@@ -17,6 +18,7 @@ pub mod user;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use agentguard_governance::state::State;
 use serde::{Deserialize, Serialize};
 
 /// What was put under a spec.
@@ -52,6 +54,18 @@ pub enum Target {
         /// In the host's cgroup v2 file system.
         cgroup: PathBuf,
     },
+}
+
+/// The registered agent that a run is of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// Its name in the register.
+    pub name: String,
+    /// The state that its rules are of.
+    pub state: State,
+    /// Its scratch directory, in the sandbox.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scratch: Option<PathBuf>,
 }
 
 impl Target {

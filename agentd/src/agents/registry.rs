@@ -4,6 +4,7 @@
 //! needs no lock: it asks store and kernel.
 
 mod enroll;
+mod governed;
 mod policy;
 mod restore;
 mod sweep;
@@ -13,7 +14,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use agentguard_api::report::{AgentState, AgentView};
+use agentguard_api::report::{AgentState, AgentView, UNREGISTERED};
+use agentguard_audit::{Entry as AuditEntry, codes};
 use agentguard_bpf::types::limits;
 use agentguard_core::ids::{AgentKey, AgentName};
 use rusqlite::Connection;
@@ -23,10 +25,12 @@ use super::cgroup;
 use super::compile::{CompileError, Compiler, Draft};
 use super::directory::Directory;
 use super::place::PlaceError;
-use super::{Target, host, user::User};
+use super::scratch::ScratchError;
+use super::{Target, host, scratch, user::User};
 use crate::clock;
 use crate::config::Degraded;
 use crate::export::Tally;
+use crate::governance::{Governance, GovernanceError};
 use crate::kernel::{Kernel, KernelError};
 use crate::policy::{InUse, PolicyFailure};
 use crate::record::agents::{self as stored, StoredAgent};
@@ -34,6 +38,7 @@ use crate::record::{Store, StoreError};
 
 pub use super::place::Wanted;
 pub use enroll::Enrolment;
+pub use policy::{Progress, unheard};
 pub use sweep::SWEEP_EVERY;
 
 /// Places in the kernel's table of agents; the first is for the canary.
@@ -49,6 +54,7 @@ pub struct Registry {
     directory: Arc<Directory>,
     policy: Arc<InUse>,
     tally: Arc<Tally>,
+    governance: Arc<Governance>,
     compiler: Compiler,
     degraded: Degraded,
     agents: Mutex<Agents>,
@@ -104,6 +110,15 @@ pub enum RegistryError {
         "this kernel can not enforce the spec ({0}); use mode \"observe\", or set degraded = \"observe\" in agentd.toml"
     )]
     Degraded(String),
+    /// Governance says no.
+    #[error(transparent)]
+    Governance(#[from] GovernanceError),
+    /// No scratch directory.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
+    /// A registered agent's variable that a start can not give.
+    #[error("variable `{0}` was registered with the agent; leave it out")]
+    Variable(String),
     /// It was interrupted.
     #[error("agentd is stopping")]
     Stopping,
@@ -117,16 +132,23 @@ impl Registry {
         directory: Arc<Directory>,
         policy: Arc<InUse>,
         tally: Arc<Tally>,
+        governance: Arc<Governance>,
         degraded: Degraded,
     ) -> Result<Self, StoreError> {
         let connection = store.writer()?;
         let agents = Mutex::new(Agents { connection, running: HashMap::new() });
-        Ok(Self { kernel, store, directory, policy, tally, compiler: Compiler::default(), degraded, agents })
+        let compiler = Compiler::default();
+        Ok(Self { kernel, store, directory, policy, tally, governance, compiler, degraded, agents })
     }
 
     /// The policy in use.
     pub fn policy(&self) -> &InUse {
         &self.policy
+    }
+
+    /// Governance of this host.
+    pub fn governance(&self) -> &Arc<Governance> {
+        &self.governance
     }
 
     /// Agents that run, then the last that ended.
@@ -172,11 +194,21 @@ impl Registry {
         if let Target::Run { cgroup, scope: None, .. } = &stored.target {
             cgroup::remove(cgroup);
         }
+        if let Some(scratch) = stored.registered.as_ref().and_then(|registered| registered.scratch.as_ref()) {
+            scratch::remove(scratch);
+        }
         stored.state = state;
         stored.ended_ns = clock::wall_ns();
         agents.running.remove(&stored.name);
-        tracing::info!(AGENTGUARD_AGENT = %stored.name, "agent {} is {}", stored.name,
-            if state == AgentState::Released { "released" } else { "finished" });
+        let word = match state {
+            AgentState::Running => "running",
+            AgentState::Finished => "finished",
+            AgentState::Released => "released",
+            AgentState::Stopped => "stopped",
+        };
+        tracing::info!(AGENTGUARD_AGENT = %stored.name, "agent {} is {word}", stored.name);
+        let ended = AuditEntry::new(codes::AGENT_ENDED, "agentd").agent(stored.name.0.clone());
+        self.governance.audit().note(ended.detail(serde_json::json!({"how": word})));
         Ok(stored::put(&agents.connection, &stored)?)
     }
 
@@ -201,6 +233,12 @@ impl Registry {
             ended_ns: agent.ended_ns,
             records: tally.records,
             denied: tally.denied,
+            registered: agent.registered.as_ref().map(|registered| AgentName(registered.name.clone())),
+            governance: agent
+                .registered
+                .as_ref()
+                .map_or(UNREGISTERED, |registered| registered.state.name())
+                .to_owned(),
         }
     }
 }
@@ -246,6 +284,7 @@ fn draft_of(agent: &StoredAgent) -> Draft {
         variables: agent.variables.clone(),
         mode: Some(agent.mode),
         user: User { uid: agent.uid, name: agent.user.clone(), home: agent.home.clone() },
+        registered: agent.registered.clone(),
     }
 }
 

@@ -7,9 +7,11 @@ mod approvals;
 mod connections;
 mod events;
 mod explain;
+mod governance;
 mod outlet;
 mod policies;
 mod serve;
+pub mod spend;
 mod status;
 mod story;
 
@@ -22,9 +24,11 @@ use agentguard_api::report::Released;
 use agentguard_api::v1::agentd_server::Agentd;
 use agentguard_api::v1::enroll_request::Target;
 use agentguard_api::v1::{
-    AnswerRequest, ApprovalsRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, GrantsRequest,
-    Json, PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
-    ReleaseRequest, RevokeRequest,
+    AgentRequest, AgentRevisionRequest, AgentSpecRequest, AnswerRequest, ApprovalsRequest, BudgetAddRequest,
+    BudgetReportRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, GovernanceCheckRequest,
+    GrantsRequest, Json, KeyGenerateRequest, KeyRevokeRequest, KeyTrustRequest, PolicyExplainRequest,
+    PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest, ReleaseRequest,
+    RevokeRequest,
 };
 use agentguard_core::ids::AgentName;
 use agentguard_core::spec::Mode;
@@ -35,6 +39,7 @@ use tonic::{Request, Response, Status};
 use crate::agents::compile::CompileError;
 use crate::agents::registry::{Enrolment, Registry, RegistryError, Wanted};
 use crate::export::Followers;
+use crate::governance::{POLICY_ADMIN, Person};
 use crate::health::Health;
 use crate::holds::Holds;
 use crate::kernel::Kernel;
@@ -105,6 +110,30 @@ impl Control {
         access::caller(request, &self.daemon.kernel).await
     }
 
+    /// Who calls, as governance knows people.
+    async fn person<T>(&self, request: &Request<T>) -> Result<Person, Status> {
+        let caller = self.caller(request).await?;
+        let governance = self.daemon.registry.governance().clone();
+        let person = move || governance.person(caller.reviewer(), caller.uid, caller.gid);
+        tokio::task::spawn_blocking(person).await.map_err(|_| stopping())
+    }
+
+    /// Only root keeps keys.
+    async fn keeper<T>(&self, request: &Request<T>) -> Result<Person, Status> {
+        self.caller(request).await?.must_be_root("change keys")?;
+        self.person(request).await
+    }
+
+    async fn must_have(&self, caller: Caller, role: &str, what: &str) -> Result<(), Status> {
+        let governance = self.daemon.registry.governance().clone();
+        let person = move || governance.person(caller.name(), caller.uid, caller.gid);
+        let person = tokio::task::spawn_blocking(person).await.map_err(|_| stopping())?;
+        if person.roles.iter().any(|own| own == role) {
+            return Ok(());
+        }
+        Err(Status::permission_denied(format!("only root, and whoever has the role {role}, may {what}")))
+    }
+
     /// Work that blocks for a moment.
     async fn read<T: Send + 'static>(
         &self,
@@ -142,6 +171,8 @@ impl Agentd for Control {
     type EventsStream = Documents;
     type QueryStream = Documents;
     type PolicyReplayStream = Documents;
+    type PolicyReloadStream = Documents;
+    type PolicyRollbackStream = Documents;
 
     async fn status(&self, request: Request<Empty>) -> Result<Response<Json>, Status> {
         self.caller(&request).await?;
@@ -156,6 +187,7 @@ impl Agentd for Control {
     async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<Json>, Status> {
         let caller = self.caller(&request).await?;
         let mut enrolment = enrolment(request.into_inner())?;
+        enrolment.by = caller.name();
         enrolment.owner = caller.may_enroll(&enrolment.wanted, &*self.daemon.kernel)?;
         json(&self.daemon.registry.enroll(enrolment).await.map_err(refusal)?)
     }
@@ -207,11 +239,13 @@ impl Agentd for Control {
         json(&self.read(move |daemon| approvals::grants(daemon, &agent)).await?)
     }
 
-    async fn policy_reload(&self, request: Request<Empty>) -> Result<Response<Json>, Status> {
+    async fn policy_reload(&self, request: Request<Empty>) -> Result<Response<Documents>, Status> {
         let caller = self.caller(&request).await?;
-        caller.must_be_root("reload the policy")?;
-        let folder = (self.daemon.policy_dir)();
-        json(&self.daemon.registry.reload_policy(&folder, &caller.name()).await.map_err(refusal)?)
+        self.must_have(caller, POLICY_ADMIN, "reload the policy").await?;
+        let (folder, registry) = ((self.daemon.policy_dir)(), self.daemon.registry.clone());
+        Ok(policies::change(move |progress| async move {
+            registry.reload_policy(&folder, &caller.name(), progress).await.map_err(refusal)
+        }))
     }
 
     async fn policy_history(&self, request: Request<Empty>) -> Result<Response<Json>, Status> {
@@ -225,11 +259,14 @@ impl Agentd for Control {
     async fn policy_rollback(
         &self,
         request: Request<PolicyRollbackRequest>,
-    ) -> Result<Response<Json>, Status> {
+    ) -> Result<Response<Documents>, Status> {
         let caller = self.caller(&request).await?;
-        caller.must_be_root("roll back the policy")?;
+        self.must_have(caller, POLICY_ADMIN, "roll back the policy").await?;
         let version = Some(request.into_inner().version).filter(|version| !version.is_empty());
-        json(&self.daemon.registry.roll_back_policy(version, &caller.name()).await.map_err(refusal)?)
+        let registry = self.daemon.registry.clone();
+        Ok(policies::change(move |progress| async move {
+            registry.roll_back_policy(version, &caller.name(), progress).await.map_err(refusal)
+        }))
     }
 
     async fn policy_explain(&self, request: Request<PolicyExplainRequest>) -> Result<Response<Json>, Status> {
@@ -250,6 +287,115 @@ impl Agentd for Control {
     ) -> Result<Response<Documents>, Status> {
         self.caller(&request).await?;
         policies::replay(self, request.into_inner()).await
+    }
+
+    async fn agent_create(&self, request: Request<AgentSpecRequest>) -> Result<Response<Json>, Status> {
+        let person = self.person(&request).await?;
+        json(&governance::create(self, request.into_inner(), person).await?)
+    }
+
+    async fn agent_update(&self, request: Request<AgentSpecRequest>) -> Result<Response<Json>, Status> {
+        let person = self.person(&request).await?;
+        json(&governance::update(self, request.into_inner(), person).await?)
+    }
+
+    async fn agent_list(&self, request: Request<Empty>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        json(&self.read(governance::list).await?)
+    }
+
+    async fn agent_show(&self, request: Request<AgentRequest>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        let name = request.into_inner().name;
+        json(&self.read(move |daemon| governance::show(daemon, &name)).await?)
+    }
+
+    async fn agent_history(&self, request: Request<AgentRequest>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        let name = request.into_inner().name;
+        json(&self.read(move |daemon| governance::history(daemon, &name)).await?)
+    }
+
+    async fn agent_revision(&self, request: Request<AgentRevisionRequest>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        let asked = request.into_inner();
+        json(&self.read(move |daemon| governance::revision(daemon, &asked)).await?)
+    }
+
+    async fn agent_validate(&self, request: Request<AgentRequest>) -> Result<Response<Json>, Status> {
+        let person = self.person(&request).await?;
+        let name = request.into_inner().name;
+        json(&self.read(move |daemon| governance::validate(daemon, &name, &person)).await?)
+    }
+
+    async fn agent_promote(&self, request: Request<AgentRequest>) -> Result<Response<Json>, Status> {
+        let person = self.person(&request).await?;
+        json(&governance::promote(self, request.into_inner(), person).await?)
+    }
+
+    async fn agent_restrict(&self, request: Request<AgentRequest>) -> Result<Response<Json>, Status> {
+        let person = self.person(&request).await?;
+        json(&governance::restrict(self, request.into_inner(), person).await?)
+    }
+
+    async fn agent_lift(&self, request: Request<AgentRequest>) -> Result<Response<Json>, Status> {
+        let person = self.person(&request).await?;
+        json(&governance::lift(self, request.into_inner(), person).await?)
+    }
+
+    async fn agent_revoke(&self, request: Request<AgentRequest>) -> Result<Response<Json>, Status> {
+        let person = self.person(&request).await?;
+        json(&governance::revoke(self, request.into_inner(), person).await?)
+    }
+
+    async fn agent_delete(&self, request: Request<AgentRequest>) -> Result<Response<Json>, Status> {
+        let person = self.person(&request).await?;
+        json(&governance::delete(self, request.into_inner(), person).await?)
+    }
+
+    async fn governance_check(
+        &self,
+        request: Request<GovernanceCheckRequest>,
+    ) -> Result<Response<Json>, Status> {
+        let person = self.person(&request).await?;
+        let asked = request.into_inner();
+        json(&self.read(move |daemon| governance::check(daemon, &asked, &person)).await?)
+    }
+
+    async fn keys(&self, request: Request<Empty>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        json(&self.read(governance::keys).await?)
+    }
+
+    async fn key_generate(&self, request: Request<KeyGenerateRequest>) -> Result<Response<Json>, Status> {
+        let person = self.keeper(&request).await?;
+        json(&governance::generate_key(self, request.into_inner(), person).await?)
+    }
+
+    async fn key_trust(&self, request: Request<KeyTrustRequest>) -> Result<Response<Json>, Status> {
+        let person = self.keeper(&request).await?;
+        json(&governance::trust_key(self, request.into_inner(), person).await?)
+    }
+
+    async fn key_revoke(&self, request: Request<KeyRevokeRequest>) -> Result<Response<Json>, Status> {
+        let person = self.keeper(&request).await?;
+        json(&governance::revoke_key(self, request.into_inner(), person).await?)
+    }
+
+    async fn key_rotate(&self, request: Request<KeyGenerateRequest>) -> Result<Response<Json>, Status> {
+        let person = self.keeper(&request).await?;
+        json(&governance::rotate_key(self, request.into_inner(), person).await?)
+    }
+
+    async fn budget_add(&self, request: Request<BudgetAddRequest>) -> Result<Response<Json>, Status> {
+        let person = self.person(&request).await?;
+        json(&governance::add_spend(self, request.into_inner(), person).await?)
+    }
+
+    async fn budget_report(&self, request: Request<BudgetReportRequest>) -> Result<Response<Json>, Status> {
+        self.caller(&request).await?;
+        let asked = request.into_inner();
+        json(&self.read(move |daemon| governance::budget_report(daemon, &asked)).await?)
     }
 }
 
@@ -277,6 +423,8 @@ fn enrolment(request: EnrollRequest) -> Result<Enrolment, Status> {
         name: request.name,
         variables: request.variables.into_iter().collect::<BTreeMap<_, _>>(),
         mode,
+        agent: request.agent,
+        by: String::new(),
         wanted,
         owner: None,
     })
@@ -314,6 +462,9 @@ fn refusal(error: RegistryError) -> Status {
         RegistryError::Taken(_) => Status::already_exists(message),
         RegistryError::Unknown(_) => Status::not_found(message),
         RegistryError::Full => Status::resource_exhausted(message),
+        RegistryError::Governance(error) => governance::refusal(error),
+        RegistryError::Variable(_) => Status::invalid_argument(message),
+        RegistryError::Scratch(_) => Status::failed_precondition(message),
         RegistryError::Store(_) | RegistryError::Compile(CompileError::Json(_)) => Status::internal(message),
         RegistryError::Stopping => stopping(),
     }

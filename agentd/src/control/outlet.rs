@@ -48,6 +48,11 @@ impl Outlet {
         Handle::current().block_on(self.put(value))
     }
 
+    /// One document, if there is room for it now.
+    pub(super) fn try_put<T: Serialize>(&self, value: &T) {
+        let _ = self.0.try_send(document(value));
+    }
+
     /// The error that a stream ends with. If the client has left, nobody misses it.
     pub(super) async fn fail(&self, status: Status) {
         let _ = self.send(Err(status)).await;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use agentguard_api::report::{AgentDiff, PolicyDiff, ReplayLine, RuleChange};
+use agentguard_api::report::{AgentDiff, PolicyChange, PolicyDiff, PolicyLine, ReplayLine, RuleChange};
 use agentguard_api::v1::{PolicyReplayRequest, PolicyTreeRequest};
 use agentguard_core::decide::Evaluator;
 use agentguard_core::ids::AgentName;
@@ -18,6 +18,7 @@ use tonic::{Response, Status};
 
 use super::outlet::{self, Documents, Outlet};
 use super::{Control, Daemon, events, refusal, store_failed, story};
+use crate::agents::registry::Progress;
 use crate::record::filter::Filter;
 use crate::record::{agents as stored, history};
 
@@ -65,6 +66,26 @@ fn agent_diff(agent: AgentName, before: &[Rule], after: &[Rule]) -> AgentDiff {
         added.extend(after);
     }
     AgentDiff { agent, added, removed, changed }
+}
+
+/// Another policy for everybody: how far that is, and at the end what changed.
+pub(super) fn change<W, F>(work: W) -> Response<Documents>
+where
+    W: FnOnce(Progress) -> F + Send + 'static,
+    F: Future<Output = Result<PolicyChange, Status>> + Send,
+{
+    let (outlet, documents) = outlet::stream();
+    let lines = outlet.clone();
+    // Who does not watch changes nothing, and a line that does not fit is one of many.
+    let progress: Progress =
+        Arc::new(move |done, total| lines.try_put(&PolicyLine::Progress { done, total }));
+    tokio::spawn(async move {
+        match work(progress).await {
+            Ok(change) => drop(outlet.put(&PolicyLine::Change(change)).await),
+            Err(status) => outlet.fail(status).await,
+        }
+    });
+    documents
 }
 
 /// Recorded requests under another policy: those that would be decided otherwise, then a summary.

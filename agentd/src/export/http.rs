@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use super::metrics::{self, EventCounters, Snapshot};
+use super::metrics::{self, EventCounters, GovernanceCounters, Snapshot};
 
 /// As Prometheus asks for it.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -23,11 +23,17 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Serves until the process ends.
-pub async fn serve(listener: TcpListener, counters: Arc<EventCounters>, ask: Ask) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    counters: Arc<EventCounters>,
+    governance: Arc<GovernanceCounters>,
+    ask: Ask,
+) -> std::io::Result<()> {
     let page = move || {
-        let (counters, ask) = (counters.clone(), ask.clone());
+        let (counters, governance, ask) = (counters.clone(), governance.clone(), ask.clone());
         async move {
-            let made = tokio::task::spawn_blocking(move || metrics::page(&counters, ask())).await;
+            let made =
+                tokio::task::spawn_blocking(move || metrics::page(&counters, &governance, ask())).await;
             match made {
                 Ok(Ok(page)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response(),
                 Ok(Err(_)) | Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

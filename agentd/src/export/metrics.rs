@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use agentguard_api::report::{AgentView, Canary, StoreStatus};
 use agentguard_core::record::Record;
+use agentguard_governance::admission::Code;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -86,6 +87,12 @@ struct FindingLabels {
 /// Everything else, at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
+    /// Registered agents by state.
+    pub registered: BTreeMap<&'static str, u64>,
+    /// What registered agents spent this month, dollars.
+    pub spent_usd: Vec<(String, f64)>,
+    /// The audit log.
+    pub audit: crate::audit::Standing,
     /// Losses by stage.
     pub lost: BTreeMap<String, u64>,
     /// The kernel programs' counters.
@@ -129,9 +136,93 @@ impl EventCounters {
     }
 }
 
+/// Counters of governance. Their names are without `agentguard_`: dashboards for agent governance know them so.
+#[derive(Debug, Default)]
+pub struct GovernanceCounters {
+    starts_allowed: Counter,
+    starts_denied: Family<ReasonLabels, Counter>,
+    invalidations: Counter,
+    reloads_done: Counter,
+    reloads_failed: Counter,
+    promotions: Counter,
+    promotions_denied: Family<ReasonLabels, Counter>,
+    alerts: Family<PercentLabels, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PercentLabels {
+    percent: u8,
+}
+
+impl GovernanceCounters {
+    /// Admission decided.
+    pub fn started(&self, code: Code) {
+        if code == Code::Allow {
+            self.starts_allowed.inc();
+        } else {
+            self.starts_denied.get_or_create(&ReasonLabels { reason: code.name().to_owned() }).inc();
+        }
+    }
+
+    /// An agent is invalidated.
+    pub fn invalidated(&self) {
+        self.invalidations.inc();
+    }
+
+    /// Another policy is in force, or was refused.
+    pub fn policy_reloaded(&self, done: bool) {
+        if done {
+            self.reloads_done.inc()
+        } else {
+            self.reloads_failed.inc()
+        };
+    }
+
+    /// Somebody asked for a promotion.
+    pub fn promotion_attempt(&self) {
+        self.promotions.inc();
+    }
+
+    /// One thing that stood against it, by the rule that says so.
+    pub fn promotion_denied(&self, rule: &str) {
+        self.promotions_denied.get_or_create(&ReasonLabels { reason: rule.to_owned() }).inc();
+    }
+
+    /// A share of a budget is spent.
+    pub fn budget_alert(&self, percent: u8) {
+        self.alerts.get_or_create(&PercentLabels { percent }).inc();
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let mut add = |name, help, counter: &Counter| registry.register(name, help, counter.clone());
+        add("agent_starts_allowed", "Starts of agents that admission allowed", &self.starts_allowed);
+        add("agent_invalidation_events", "Agents that were invalidated", &self.invalidations);
+        add("policy_reload_success", "Policies that were put into force", &self.reloads_done);
+        add("policy_reload_failure", "Policies that were refused", &self.reloads_failed);
+        add("promotion_attempts", "Promotions that were asked for", &self.promotions);
+        let denied = "Starts of agents that admission denied, by its code";
+        registry.register("agent_starts_denied", denied, self.starts_denied.clone());
+        let denies = "What stood against promotions, by the rule that says so";
+        registry.register("promotion_denies", denies, self.promotions_denied.clone());
+        let alerts = "Shares of monthly budgets that were passed";
+        registry.register("agent_budget_alerts", alerts, self.alerts.clone());
+    }
+}
+
 /// The page that Prometheus reads, in the OpenMetrics text format.
-pub fn page(counters: &Arc<EventCounters>, snapshot: Snapshot) -> Result<String, fmt::Error> {
-    let mut registry = Registry::with_prefix("agentguard");
+pub fn page(
+    counters: &Arc<EventCounters>,
+    governance: &GovernanceCounters,
+    snapshot: Snapshot,
+) -> Result<String, fmt::Error> {
+    let mut root = Registry::default();
+    governance.register(&mut root);
+    let registry = root.sub_registry_with_prefix("agentguard");
     registry.register(
         "events",
         "Records by kind, verdict and whether it was enforced",
@@ -145,7 +236,7 @@ pub fn page(counters: &Arc<EventCounters>, snapshot: Snapshot) -> Result<String,
     );
     registry.register_collector(Box::new(Asked(snapshot)));
     let mut page = String::new();
-    text::encode(&mut page, &registry)?;
+    text::encode(&mut page, &root)?;
     Ok(page)
 }
 
@@ -156,6 +247,7 @@ impl Collector for Asked {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
         self.losses(&mut to)?;
         self.agents(&mut to)?;
+        self.governance(&mut to)?;
         self.infos(&mut to)?;
         self.notifications(&mut to)?;
         self.health(&mut to)?;
@@ -164,6 +256,26 @@ impl Collector for Asked {
 }
 
 impl Asked {
+    fn governance(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let states: Vec<_> =
+            self.0.registered.iter().map(|(state, count)| ([("state", *state)], float(*count))).collect();
+        gauges(to, "registered_agents", "Registered agents, by state", &states)?;
+        let spent: Vec<_> =
+            self.0.spent_usd.iter().map(|(agent, usd)| ([("agent", agent.as_str())], *usd)).collect();
+        gauges(to, "agent_spent_usd", "What registered agents spent this month, dollars", &spent)?;
+        let audit = &self.0.audit;
+        let newest = audit.newest.as_ref().map_or(0, |newest| newest.seq);
+        gauges(
+            to,
+            "audit_newest_record",
+            "Number of the newest record of the audit log",
+            &[([], float(newest))],
+        )?;
+        let ok = if audit.problem.is_none() { 1.0 } else { 0.0 };
+        gauges(to, "audit_ok", "1 while the audit log can be written", &[([], ok)])?;
+        counters(to, "audit_lost", "Records of the audit log that could not be written", &[([], audit.lost)])
+    }
+
     fn losses(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let lost: Vec<_> =
             self.0.lost.iter().map(|(stage, count)| ([("stage", stage.as_str())], *count)).collect();
@@ -275,7 +387,10 @@ fn counters<const N: usize>(
 ) -> fmt::Result {
     let mut metric = to.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (labels, value) in values {
-        metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+        match labels.as_slice() {
+            [] => metric.encode_counter::<NoLabelSet, _, u64>(value, None)?,
+            _ => metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(value, None)?,
+        }
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use agentguard_core::record::Record;
 use agentguard_core::verdict::Verdict;
 use tokio::sync::broadcast;
 
+use crate::audit::Decisions;
 use metrics::EventCounters;
 
 /// Records that a follower may be behind. At 1 KiB each, 4 MiB that all followers share.
@@ -26,6 +27,7 @@ pub struct Export {
     followers: Followers,
     tally: Arc<Tally>,
     counters: Arc<EventCounters>,
+    decisions: Decisions,
 }
 
 /// Where followers subscribe.
@@ -47,13 +49,19 @@ pub struct Tallied {
 
 impl Export {
     /// With those who watch.
-    pub fn new(followers: Followers, tally: Arc<Tally>, counters: Arc<EventCounters>) -> Self {
-        Self { followers, tally, counters }
+    pub fn new(
+        followers: Followers,
+        tally: Arc<Tally>,
+        counters: Arc<EventCounters>,
+        decisions: Decisions,
+    ) -> Self {
+        Self { followers, tally, counters, decisions }
     }
 
     /// One batch.
     pub fn export(&mut self, batch: Vec<Record>) {
         self.tally.add(&batch);
+        self.decisions.write(&batch);
         for record in batch {
             self.counters.count(&record);
             self.followers.tell(record);

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use agentguard_api::report::{ApprovalView, GrantView};
+use agentguard_audit::{Entry as AuditEntry, codes};
 use agentguard_core::approval::{Approval, Change, MAX_BECAUSE, Refused, Reuse, State, Unattended, Vote};
+use agentguard_core::canonical;
 use agentguard_core::held::Asker;
 use agentguard_core::ids::{AgentKey, IncidentId};
 use agentguard_core::record::Record;
@@ -22,10 +24,9 @@ use agentguard_core::verdict::{Severity, Verdict};
 use agentguard_policy::decision::{Answer, Decided};
 use agentguard_policy::{HeldFacts, PolicySet, RequestFacts, WantedFacts};
 use rusqlite::Connection;
-use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::audit::Audit;
 use crate::clock::{self, BootToWall};
 use crate::config::HoldLimits;
 use crate::decide::Waiting;
@@ -99,6 +100,7 @@ struct Inner {
     ticks: AtomicU32,
     limits: HoldLimits,
     counters: Arc<EventCounters>,
+    audit: Audit,
 }
 
 /// An approval that waits for people, and the request that waits for it.
@@ -130,6 +132,7 @@ impl Holds {
         notifier: Notifier,
         limits: HoldLimits,
         counters: Arc<EventCounters>,
+        audit: Audit,
     ) -> Result<(Self, UnboundedSender<Asked>, UnboundedReceiver<Asked>), StoreError> {
         let writer = store.writer()?;
         let waiting: BTreeMap<u64, Held> =
@@ -173,6 +176,7 @@ impl Holds {
             ticks: AtomicU32::new(0),
             limits,
             counters,
+            audit,
         };
         Ok((Self(Arc::new(inner)), sender, receiver))
     }
@@ -420,6 +424,7 @@ impl Inner {
 
     /// A store that fails loses the history of an approval, never the request: that waits in the kernel.
     fn write(&self, stored: &StoredApproval) {
+        self.audit.note(audited(stored));
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = approvals::put(&writer, stored) {
             tracing::error!(%error, id = %stored.id, "an approval was not written down");
@@ -550,11 +555,36 @@ fn stored(
     }
 }
 
+/// As the audit log has it: what was asked, and who said what.
+fn audited(stored: &StoredApproval) -> AuditEntry {
+    let approval = &stored.approval;
+    let code = match approval.state {
+        State::Pending => codes::APPROVAL_ASKED,
+        State::Approved => codes::APPROVAL_APPROVED,
+        State::Denied => codes::APPROVAL_DENIED,
+        State::Expired => codes::APPROVAL_EXPIRED,
+        State::Withdrawn => codes::APPROVAL_WITHDRAWN,
+        State::Revoked => codes::APPROVAL_REVOKED,
+    };
+    let by = approval.votes.last().map_or("agentd", |vote| &vote.by);
+    AuditEntry::new(code, by).agent(stored.record.agent.0.clone()).detail(serde_json::json!({
+        "incident": stored.id,
+        "sha256": stored.sha256,
+        "severity": approval.severity,
+        "call": stored.record.call,
+        "object": stored.record.object,
+        "reason": stored.reason,
+        "decided_by": stored.decided_by,
+        "needed": approval.needed,
+        "votes": approval.votes,
+    }))
+}
+
 /// Over what was asked, and under which spec and policy: an approval is good for nothing else.
 fn fingerprint(asked: &Asked, held: &Held, policy: &PolicySet, asker: &Asker) -> String {
     let Asked { record, waiting } = asked;
-    let spec = waiting.rules.as_ref().map(|rules| sha256(&rules.input.agent.spec));
-    sha256(&serde_json::json!({
+    let spec = waiting.rules.as_ref().map(|rules| canonical::sha256(&rules.input.agent.spec));
+    canonical::sha256(&serde_json::json!({
         "under": { "spec_sha256": spec, "policy": policy.version() },
         "agent": record.agent,
         "version": record.decision.version,
@@ -566,12 +596,6 @@ fn fingerprint(asked: &Asked, held: &Held, policy: &PolicySet, asker: &Asker) ->
         "object": record.object,
         "kernel_request": held.request.hash.map(|word| format!("{word:016x}")),
     }))
-}
-
-/// SHA-256 over the canonical JSON (RFC 8785).
-fn sha256(value: &Value) -> String {
-    let text = serde_json_canonicalizer::to_string(value).unwrap_or_else(|_| value.to_string());
-    hex::encode(Sha256::digest(text.as_bytes()))
 }
 
 fn view(stored: &StoredApproval) -> ApprovalView {

@@ -12,8 +12,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::StoreError;
 use super::row::{signed, unsigned, unword, word};
-use crate::agents::Target;
 use crate::agents::directory::InForce;
+use crate::agents::{Registered, Target};
 use crate::clock;
 
 /// An agent as it is stored.
@@ -57,6 +57,8 @@ pub struct StoredAgent {
     pub enrolled_ns: u64,
     /// Wall clock; 0 while it runs.
     pub ended_ns: u64,
+    /// The registered agent that it is a run of.
+    pub registered: Option<Registered>,
 }
 
 /// The serial that the next agent gets. It counts as used at once: a failed enrolment leaves a gap, never a serial that
@@ -74,11 +76,11 @@ pub fn take_serial(connection: &Connection) -> Result<u32, StoreError> {
 pub fn put(connection: &Connection, agent: &StoredAgent) -> Result<(), StoreError> {
     connection.execute(
         "INSERT INTO agents (serial, slot, name, state, mode, role, tier, target, uid, user, home, spec_file, spec, \
-         variables, boot_id, generation, version, rules, enrolled_ns, ended_ns) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
+         variables, boot_id, generation, version, rules, enrolled_ns, ended_ns, registered) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
          ON CONFLICT (serial) DO UPDATE SET state = excluded.state, mode = excluded.mode, target = excluded.target, \
          generation = excluded.generation, version = excluded.version, rules = excluded.rules, \
-         ended_ns = excluded.ended_ns",
+         ended_ns = excluded.ended_ns, registered = excluded.registered, spec = excluded.spec",
         params![
             agent.key.serial,
             agent.key.slot,
@@ -100,6 +102,7 @@ pub fn put(connection: &Connection, agent: &StoredAgent) -> Result<(), StoreErro
             agent.rules,
             signed(agent.enrolled_ns),
             (agent.ended_ns != 0).then(|| signed(agent.ended_ns)),
+            agent.registered.as_ref().map(serde_json::to_string).transpose()?,
         ],
     )?;
     Ok(())
@@ -136,7 +139,13 @@ fn read(row: &Row<'_>) -> Result<StoredAgent, StoreError> {
         rules: row.get("rules")?,
         enrolled_ns: unsigned(row, "enrolled_ns")?,
         ended_ns: row.get::<_, Option<i64>>("ended_ns")?.unwrap_or(0).cast_unsigned(),
+        registered: registered(row)?,
     })
+}
+
+fn registered(row: &Row<'_>) -> Result<Option<Registered>, StoreError> {
+    let text: Option<String> = row.get("registered")?;
+    Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
 }
 
 /// Writes rules under their version, once.

@@ -31,8 +31,11 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// Came with version 2.
 const APPROVALS: &str = include_str!("approvals.sql");
 
+/// Came with version 3.
+const GOVERNANCE: &str = include_str!("governance.sql");
+
 /// Version of the tables, in the file's header.
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 3;
 
 /// The two writers wait for each other at most this long; a batch takes some milliseconds.
 const BUSY: Duration = Duration::from_secs(5);
@@ -158,7 +161,10 @@ impl Store {
         match found {
             0 => self.begin(&connection)?,
             1 => connection.execute_batch(&format!(
-                "BEGIN; {APPROVALS}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
+                "BEGIN; {APPROVALS}; {GOVERNANCE}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
+            ))?,
+            2 => connection.execute_batch(&format!(
+                "BEGIN; {GOVERNANCE}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
             ))?,
             SCHEMA_VERSION => {
                 let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
@@ -180,7 +186,7 @@ impl Store {
         connection.pragma_update(None, "auto_vacuum", "incremental")?;
         connection.execute_batch("VACUUM")?;
         connection.execute_batch(&format!(
-            "BEGIN; {SCHEMA}; {APPROVALS}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
+            "BEGIN; {SCHEMA}; {APPROVALS}; {GOVERNANCE}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
         ))?;
         // Labels of an earlier store may still be in the kernel: begin above any serial it can have given.
         connection

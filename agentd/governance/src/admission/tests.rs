@@ -35,6 +35,7 @@ fn world() -> World {
         version: None,
         revision: entry.revision,
         spec_sha256: spec(SPEC).sha256(),
+        variables: entry.variables.clone(),
         policy_sha256: POLICY.to_owned(),
         authority: Authority {
             name: "alice".to_owned(),
@@ -105,7 +106,7 @@ fn an_agent_whose_proof_holds_may_start() {
 
 #[test]
 fn each_check_denies_with_its_code_and_the_later_ones_are_not_asked() {
-    let cases: [(&str, Code, fn(&mut World)); 16] = [
+    let cases: [(&str, Code, fn(&mut World)); 17] = [
         ("state", Code::DenyState, |world| {
             world.entry.standing = world.entry.standing.after(Event::Revoked).unwrap();
         }),
@@ -115,6 +116,9 @@ fn each_check_denies_with_its_code_and_the_later_ones_are_not_asked() {
         ("spec", Code::DenySpecHashMismatch, |world| world.spec = SPEC.replace("tier = 2", "tier = 1")),
         ("spec", Code::DenySpecHashMismatch, |world| world.spec = "[agent".to_owned()),
         ("spec", Code::DenySpecHashMismatch, |world| world.entry.revision += 1),
+        ("spec", Code::DenySpecHashMismatch, |world| {
+            world.entry.variables.insert("workspace".to_owned(), "/etc".to_owned());
+        }),
         ("policy", Code::DenyPolicyHashMismatch, |world| world.policy = "fedcba9876543210".to_owned()),
         ("signer", Code::DenySignerRevoked, |world| {
             let id = world.ring.keys()[0].id.0.clone();

@@ -4,18 +4,21 @@
 use std::collections::BTreeMap;
 
 use agentguard_api::report::{AgentState, Enrolled};
+use agentguard_audit::{Entry as AuditEntry, codes};
 use agentguard_core::ids::{AgentKey, AgentName};
 use agentguard_core::spec::{Mode, Spec};
-use std::path::Path;
+use agentguard_governance::state::State;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Agents, Registry, RegistryError, Running, count, host_facts, stored};
 use crate::agents::compile::{Compiled, Draft};
 use crate::agents::undo::Undo;
 use crate::agents::user::{Owner, User};
-use crate::agents::{Target, host, place};
+use crate::agents::{Registered, Target, host, place, scratch};
 use crate::clock;
 use crate::config::Degraded;
+use crate::governance::{Governance, GovernanceError};
 use crate::kernel::{Backend, Kernel};
 use crate::record::agents::StoredAgent;
 
@@ -32,6 +35,10 @@ pub struct Enrolment {
     pub variables: BTreeMap<String, String>,
     /// Overrides the spec's.
     pub mode: Option<Mode>,
+    /// The registered agent that is to start; empty: the spec is used, which nobody registered.
+    pub agent: String,
+    /// Who asks.
+    pub by: String,
     /// What is to be governed.
     pub wanted: place::Wanted,
     /// Whose it was when the caller was found to be allowed to.
@@ -43,15 +50,12 @@ impl Registry {
     pub async fn enroll(self: &Arc<Self>, enrolment: Enrolment) -> Result<Enrolled, RegistryError> {
         let user = place::user_of(&enrolment.wanted).await?;
         let mut agents = self.agents.lock().await;
-        let spec = Spec::parse(&enrolment.spec, Path::new(&enrolment.spec_file))
-            .map_err(crate::agents::compile::CompileError::from)?;
-        let name = agents.free_name(&enrolment.name, &spec.agent.name)?;
         let key = agents.take_key()?;
-        let draft = draft(&enrolment, user);
+        let mut undo = Undo::default();
+        let (draft, name) = self.admit(&mut agents, &enrolment, user, key, &mut undo).await?;
         let compiled = self.compile(&draft, &name).await?;
         self.check_back_end(compiled.mode)?;
 
-        let mut undo = Undo::default();
         self.install(key, &name, 1, &compiled, &mut undo)?;
         let target = place::settle(&enrolment.wanted, &name, key, &mut undo).await?;
         let tasks = self.govern(key, &target, &mut undo)?;
@@ -63,7 +67,80 @@ impl Registry {
         undo.keep();
 
         self.tally.forget(&agent.name);
+        self.governance.audit().note(started(&agent, &enrolment.by));
         Ok(self.enrolled(&mut agents, agent, tasks, compiled))
+    }
+
+    /// Asks governance, and says under which name and spec it is.
+    async fn admit(
+        self: &Arc<Self>,
+        agents: &mut Agents,
+        enrolment: &Enrolment,
+        user: User,
+        key: AgentKey,
+        undo: &mut Undo,
+    ) -> Result<(Draft, AgentName), RegistryError> {
+        if !enrolment.agent.is_empty() {
+            return self.admit_registered(agents, enrolment, user, key, undo).await;
+        }
+        let spec = Spec::parse(&enrolment.spec, Path::new(&enrolment.spec_file))
+            .map_err(crate::agents::compile::CompileError::from)?;
+        let name = agents.free_name(&enrolment.name, &spec.agent.name)?;
+        let wanted = if enrolment.name.is_empty() { spec.agent.name.0.clone() } else { name.0.clone() };
+        let (by, hash) = (enrolment.by.clone(), spec.sha256());
+        self.ask(move |governance| governance.admit_unregistered(&wanted, &hash, &by)).await?;
+        Ok((draft(enrolment, user), name))
+    }
+
+    async fn admit_registered(
+        self: &Arc<Self>,
+        agents: &mut Agents,
+        enrolment: &Enrolment,
+        user: User,
+        key: AgentKey,
+        undo: &mut Undo,
+    ) -> Result<(Draft, AgentName), RegistryError> {
+        let (agent, by) = (enrolment.agent.clone(), enrolment.by.clone());
+        let admitted = self.ask(move |governance| governance.admit(&agent, &by)).await?;
+        let name = agents.free_name("", &AgentName(admitted.name.clone()))?;
+        let mut variables = admitted.variables;
+        for (variable, value) in &enrolment.variables {
+            if variables.insert(variable.clone(), value.clone()).is_some_and(|known| known != *value) {
+                return Err(RegistryError::Variable(variable.clone()));
+            }
+        }
+        let scratch = match admitted.state {
+            State::Sandbox => Some(self.scratch(&name, key, user.uid, undo)?),
+            State::Valid | State::Restricted | State::Invalidated => None,
+        };
+        let registered = Some(Registered { name: admitted.name, state: admitted.state, scratch });
+        let (spec, spec_file) = (admitted.spec, admitted.spec_file);
+        Ok((Draft { spec, spec_file, variables, mode: None, user, registered }, name))
+    }
+
+    fn scratch(
+        &self,
+        name: &AgentName,
+        key: AgentKey,
+        uid: u32,
+        undo: &mut Undo,
+    ) -> Result<PathBuf, RegistryError> {
+        let root = &self.governance.settings().scratch_dir;
+        let path = scratch::path(root, name, key);
+        scratch::make(root, &path, uid)?;
+        let made = path.clone();
+        undo.push(move || scratch::remove(&made));
+        Ok(path)
+    }
+
+    /// Governance reads and writes files.
+    pub(super) async fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        question: impl FnOnce(&Governance) -> Result<T, GovernanceError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let governance = self.governance.clone();
+        let answer = tokio::task::spawn_blocking(move || question(&governance)).await;
+        Ok(answer.map_err(|_| RegistryError::Stopping)??)
     }
 
     fn enrolled(&self, agents: &mut Agents, agent: StoredAgent, tasks: u32, compiled: Compiled) -> Enrolled {
@@ -74,7 +151,9 @@ impl Registry {
             warnings.extend(self.kernel.limits());
         }
         let cgroup = agent.target.cgroup().map(|path| path.display().to_string());
-        let enrolled = Enrolled { agent: self.view(&agent), cgroup, tasks, warnings };
+        let scratch = agent.registered.as_ref().and_then(|registered| registered.scratch.as_ref());
+        let scratch = scratch.map(|path| path.display().to_string());
+        let enrolled = Enrolled { agent: self.view(&agent), cgroup, scratch, tasks, warnings };
         agents.running.insert(agent.name.clone(), Running { stored: agent, empty_since: None });
         enrolled
     }
@@ -157,6 +236,7 @@ fn draft(enrolment: &Enrolment, user: User) -> Draft {
         variables: enrolment.variables.clone(),
         mode: enrolment.mode,
         user,
+        registered: None,
     }
 }
 
@@ -188,5 +268,17 @@ fn record_of(
         rules: count(compiled.rules.rules.len()),
         enrolled_ns: clock::wall_ns(),
         ended_ns: 0,
+        registered: draft.registered.clone(),
     }
+}
+
+fn started(agent: &StoredAgent, by: &str) -> AuditEntry {
+    AuditEntry::new(codes::AGENT_STARTED, by).agent(agent.name.0.clone()).detail(serde_json::json!({
+        "registered": agent.registered.as_ref().map(|registered| &registered.name),
+        "state": agent.registered.as_ref().map(|registered| registered.state),
+        "target": agent.target.to_string(),
+        "uid": agent.uid,
+        "mode": agent.mode,
+        "rules": agent.version,
+    }))
 }

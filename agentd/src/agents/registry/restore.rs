@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use agentguard_api::report::AgentState;
 
-use super::{Agents, Registry, RegistryError, Running, count, draft_of, stored};
+use super::{Agents, Registry, RegistryError, Running, count, draft_of, scratch, stored};
 use crate::agents::undo::Undo;
 use crate::agents::{Target, host, user};
 use crate::record::agents::StoredAgent;
@@ -23,12 +23,21 @@ impl Registry {
             let name = agent.name.clone();
             // In the registry whatever happens next, so that its slot and name stay taken and it can be released.
             agents.running.insert(name.clone(), Running { stored: agent.clone(), empty_since: None });
+            let agent = match self.standing_now(agent.clone()).await {
+                Ok(agent) => agent,
+                Err(why) => {
+                    self.stop(&mut agents, &name, &why).await;
+                    continue;
+                }
+            };
             match self.restore_one(&mut agents, agent).await {
                 Ok(()) => restored += 1,
                 Err(error) => tracing::error!(AGENTGUARD_AGENT = %name, %error,
                     "agent {name} keeps the rules it had; correct this, then: agentctl policy reload"),
             }
         }
+        let used: Vec<_> = agents.running.values().filter_map(Running::scratch).collect();
+        scratch::remove_others(&self.governance.settings().scratch_dir, &used);
         Ok(restored)
     }
 

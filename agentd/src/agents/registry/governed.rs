@@ -1,0 +1,206 @@
+//! Runs of registered agents: what governance decides about an agent is put into effect on every run of it.
+//!
+//! A run keeps what it was started as: one that began in the sandbox stays in it. One that was started on a proof goes on only
+//! as long as that proof holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentguard_api::report::{AgentState, InstanceView, KernelProof};
+use agentguard_core::ids::AgentName;
+use agentguard_governance::admission::FoundProof;
+use agentguard_governance::state::State;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::policy::Prepared;
+use super::{Agents, Registry, RegistryError, Running, draft_of, host_facts, stored};
+use crate::agents::Target;
+use crate::governance::{Governance, GovernanceError};
+use crate::record::agents::StoredAgent;
+
+/// Rounds of killing: a task that forks while it is killed is met in the next.
+const MAX_ROUNDS: u32 = 50;
+/// Between two rounds.
+const ROUND: Duration = Duration::from_millis(20);
+
+impl Running {
+    pub(super) fn scratch(&self) -> Option<&std::path::Path> {
+        self.stored.registered.as_ref()?.scratch.as_deref()
+    }
+}
+
+impl Registry {
+    /// Changes a registered agent, and puts that into effect on its runs.
+    ///
+    /// # Errors
+    /// When governance says no; then nothing changed.
+    pub async fn govern_agent<T: Send + 'static>(
+        self: &Arc<Self>,
+        name: Option<String>,
+        change: impl FnOnce(&Governance) -> Result<T, GovernanceError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let mut agents = self.agents.lock().await;
+        let changed = self.ask(change).await?;
+        self.readmit(&mut agents, name.as_deref()).await;
+        Ok(changed)
+    }
+
+    /// Asks policy again about one agent or about all, without another policy: what was spent, or another month.
+    pub async fn revalidate(self: &Arc<Self>, name: Option<String>, why: &str) -> Result<(), RegistryError> {
+        let (policy, why) = (self.policy.get(), why.to_owned());
+        let only = name.clone();
+        self.govern_agent(name, move |governance| {
+            let judged = governance.judge(&policy, only.as_deref(), |_, _| ())?;
+            governance.settle(judged, &policy, &why);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Looks at every run of registered agents again: proofs end, files change.
+    pub async fn readmit_all(self: &Arc<Self>) {
+        let mut agents = self.agents.lock().await;
+        self.readmit(&mut agents, None).await;
+    }
+
+    pub(super) async fn readmit(self: &Arc<Self>, agents: &mut Agents, only: Option<&str>) {
+        let runs: Vec<StoredAgent> = agents
+            .running
+            .values()
+            .map(|running| running.stored.clone())
+            .filter(|run| {
+                run.registered
+                    .as_ref()
+                    .is_some_and(|registered| only.is_none_or(|only| only == registered.name))
+            })
+            .collect();
+        for run in runs {
+            let before = run.registered.clone();
+            let name = run.name.clone();
+            match self.standing_now(run).await {
+                Err(why) => self.stop(agents, &name, &why).await,
+                Ok(run) if run.registered != before => self.change_state(agents, run).await,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// A run as governance sees it now, or why it has to stop.
+    pub(super) async fn standing_now(self: &Arc<Self>, mut run: StoredAgent) -> Result<StoredAgent, String> {
+        let Some(registered) = &mut run.registered else { return Ok(run) };
+        let name = registered.name.clone();
+        let asked = self.ask(move |governance| Ok(governance.still_holds(&name))).await;
+        let state = asked.map_err(|error| error.to_string())??;
+        match (registered.state, state) {
+            (State::Sandbox, _) => {}
+            (_, State::Sandbox | State::Invalidated) => return Err(format!("its agent is {state} now")),
+            (_, State::Valid | State::Restricted) => registered.state = state,
+        }
+        Ok(run)
+    }
+
+    /// The rules of another state. A run that can not get them is stopped: it must not go on under those of the old one.
+    async fn change_state(self: &Arc<Self>, agents: &mut Agents, run: StoredAgent) {
+        let name = run.name.clone();
+        let changed = match self.compile(&draft_of(&run), &name).await {
+            Ok(compiled) => self.install_next(agents, &Prepared { agent: run, compiled }),
+            Err(error) => Err(error),
+        };
+        match changed {
+            Ok(()) => tracing::info!(AGENTGUARD_AGENT = %name, "agent {name} goes on under other rules"),
+            Err(error) => self.stop(agents, &name, &error.to_string()).await,
+        }
+    }
+
+    /// Ends every process of a run. Until the last is gone, its rules hold.
+    pub(super) async fn stop(&self, agents: &mut Agents, name: &AgentName, why: &str) {
+        let Some(run) = agents.running.get(name).map(|running| running.stored.clone()) else { return };
+        tracing::warn!(AGENTGUARD_AGENT = %name, "agent {name} is stopped: {why}");
+        for _ in 0..MAX_ROUNDS {
+            if let Target::Run { cgroup, .. } = &run.target {
+                // Kills who forks meanwhile, too. Before Linux 5.14 there is no such file; the rounds do it then.
+                let _ = std::fs::write(cgroup.join("cgroup.kill"), "1");
+            }
+            let left = self.kernel.tasks_of(run.key).unwrap_or_default();
+            if left.is_empty() {
+                break;
+            }
+            for pid in left {
+                let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+            }
+            tokio::time::sleep(ROUND).await;
+        }
+        // If the kernel can not tell who is left, it is tried again at the next look.
+        if !self.kernel.tasks_of(run.key).is_ok_and(|left| left.is_empty()) {
+            tracing::error!(AGENTGUARD_AGENT = %name, "agent {name} has processes that do not end; it stays governed");
+            return;
+        }
+        if let Err(error) = self.end(agents, run, AgentState::Stopped) {
+            tracing::error!(AGENTGUARD_AGENT = %name, %error, "agent {name} was stopped, but could not be ended");
+        }
+    }
+
+    /// The runs of a registered agent, each with what the kernel has for it.
+    ///
+    /// # Errors
+    /// When the store or the register can not be read.
+    pub fn instances(&self, name: &str) -> Result<Vec<InstanceView>, RegistryError> {
+        let runs = stored::list(&self.store.reader()?, 0)?;
+        let of_agent =
+            |run: &StoredAgent| run.registered.as_ref().is_some_and(|registered| registered.name == name);
+        runs.iter()
+            .filter(|run| of_agent(run))
+            .map(|run| Ok(InstanceView { kernel: self.prove(run), agent: self.view(run) }))
+            .collect()
+    }
+
+    /// Names of the runs of each registered agent.
+    ///
+    /// # Errors
+    /// When the store can not be read.
+    pub fn runs(&self) -> Result<Vec<(String, AgentName)>, RegistryError> {
+        let runs = stored::list(&self.store.reader()?, 0)?;
+        Ok(runs.into_iter().filter_map(|run| Some((run.registered?.name, run.name))).collect())
+    }
+
+    /// Reads the rules of a run back from the kernel, makes them anew from what was signed, and compares.
+    fn prove(&self, run: &StoredAgent) -> KernelProof {
+        let refused = |what: String| KernelProof { differences: vec![what], ..KernelProof::default() };
+        let Some(registered) = &run.registered else {
+            return refused("it is of no registered agent".to_owned());
+        };
+        let stored = match self.governance.stored(&registered.name) {
+            Ok(stored) => stored,
+            Err(error) => return refused(error.to_string()),
+        };
+        // In the sandbox nothing is signed: the spec that is there is what must run.
+        let signed = match &stored.proof {
+            FoundProof::Read { proof, .. } if registered.state.is_promoted() => {
+                Some((proof.spec_sha256.clone(), proof.policy_sha256.clone()))
+            }
+            FoundProof::Read { .. } | FoundProof::Missing | FoundProof::Unreadable(_) => None,
+        };
+        let draft = super::Draft { spec: stored.spec, ..draft_of(run) };
+        let host = host_facts(&*self.kernel);
+        let compiled = match self.compiler.compile(&draft, Some(&run.name), &host, &self.policy.get()) {
+            Ok(compiled) => compiled,
+            Err(error) => return refused(error.to_string()),
+        };
+        let read = match self.kernel.inspect(run.key, &compiled.rules(run.generation)) {
+            Ok(read) => read,
+            Err(error) => return refused(error.to_string()),
+        };
+        let (spec, policy) = (hex::encode(read.made_of.spec_sha256), hex::encode(read.made_of.policy_sha256));
+        let mut differences = read.differences;
+        if let Some((signed_spec, signed_policy)) = signed {
+            if spec != signed_spec {
+                differences.push("the spec that the rules were made of is not the signed one".to_owned());
+            }
+            if policy != signed_policy {
+                differences.push("the policy that the rules were made of is not the signed one".to_owned());
+            }
+        }
+        KernelProof { holds: differences.is_empty(), spec_sha256: spec, policy_sha256: policy, differences }
+    }
+}
