@@ -144,7 +144,11 @@ fn table(screen: &mut Screen<'_>, dir: &Path, report: &Report) -> std::io::Resul
         }
     }
     match &report.newest {
-        Some(newest) => screen.line(format!("\nKeep this elsewhere, for --anchor:\n{}", anchor(newest))),
+        Some(newest) => {
+            let advice =
+                if report.is_clean() { "Keep this elsewhere, for --anchor:" } else { "The newest record:" };
+            screen.line(format!("\n{advice}\n{}", anchor(newest)))
+        }
         None => Ok(()),
     }
 }
