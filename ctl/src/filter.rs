@@ -42,17 +42,8 @@ pub(crate) struct Filters {
 impl Filters {
     /// What it means at this time.
     pub(crate) fn meaning(&self, now: SystemTime) -> Result<EventFilter, Failure> {
-        let moment = |option: &str, typed: &Option<String>| match typed {
-            None => Ok(0),
-            Some(text) => {
-                moment::parse(text, now).map_err(|error| Failure::Usage(format!("--{option}: {error}")))
-            }
-        };
-        let since_ns = moment("since", &self.since)?;
-        let until_ns = moment("until", &self.until)?;
-        if until_ns != 0 && until_ns < since_ns {
-            return Err(Failure::Usage("--until is before --since".to_owned()));
-        }
+        let (since_ns, until_ns) = times(self.since.as_deref(), self.until.as_deref(), now)?;
+        let (since_ns, until_ns) = (since_ns.unwrap_or_default(), until_ns.unwrap_or_default());
         Ok(EventFilter {
             agent: self.agent.clone().unwrap_or_default(),
             kinds: self.kinds.clone(),
@@ -64,6 +55,23 @@ impl Filters {
             rule: self.rule.clone().unwrap_or_default(),
         })
     }
+}
+
+/// What `--since` and `--until` mean.
+pub(crate) fn times(
+    since: Option<&str>,
+    until: Option<&str>,
+    now: SystemTime,
+) -> Result<(Option<u64>, Option<u64>), Failure> {
+    let moment = |option: &str, typed: Option<&str>| {
+        let parsed = typed.map(|text| moment::parse(text, now)).transpose();
+        parsed.map_err(|error| Failure::Usage(format!("--{option}: {error}")))
+    };
+    let (since_ns, until_ns) = (moment("since", since)?, moment("until", until)?);
+    if since_ns.zip(until_ns).is_some_and(|(since, until)| until < since) {
+        return Err(Failure::Usage("--until is before --since".to_owned()));
+    }
+    Ok((since_ns, until_ns))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use std::io::BufWriter;
 pub use command::reference::markdown as reference;
 
 use command::{
-    agents, approvals, completions, doctor, enroll, events, explain, kernel, man, policy, query,
+    agents, approvals, audit, completions, doctor, enroll, events, explain, kernel, man, policy, query,
     reference as reference_cli, release, run as run_command, selftest, spec, status, summary,
 };
 use daemon::Daemon;
@@ -50,6 +50,7 @@ pub fn run(typed: &Typed) -> Result<Outcome, Failure> {
         Command::Query(arguments) => query::run(arguments, &mut daemon()?, screen),
         Command::Explain(arguments) => explain::run(arguments, &mut daemon()?, screen),
         Command::Approvals(arguments) => approvals::run(arguments, &mut daemon()?, screen),
+        Command::Audit(typed) => audit::run(typed, screen),
         Command::Policy(typed) => policy::run(typed, &mut daemon()?, screen),
         Command::Spec(typed) => spec::run(typed, screen),
         Command::Selftest(arguments) => selftest::run(arguments, screen),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    agents, approvals, completions, enroll, events, explain, kernel, man, policy, query, release, run,
+    agents, approvals, audit, completions, enroll, events, explain, kernel, man, policy, query, release, run,
     selftest, spec, summary,
 };
 use crate::exit::EXIT_CODES;
@@ -70,6 +70,9 @@ pub(crate) enum Command {
     Explain(explain::Arguments),
     /// Requests that wait for a person: list them, approve or deny them
     Approvals(approvals::Arguments),
+    /// The audit log: prove that nothing was changed, read it, export it as evidence
+    #[command(subcommand)]
+    Audit(audit::Typed),
     /// Check, test, compare and change the policy
     #[command(subcommand)]
     Policy(policy::Typed),

@@ -160,4 +160,14 @@ mod tests {
             assert!(ALL.iter().any(|code| code.kind == kind), "{kind:?}");
         }
     }
+
+    #[test]
+    fn the_reference_has_every_code_and_no_other() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/audit.md");
+        let reference = std::fs::read_to_string(path).unwrap();
+        let row = |code: &Code| format!("| `{}` | {} | {} |", code.name, code.kind.name(), code.meaning);
+        let (_, table) = reference.split_once("| code | kind | meaning |\n|---|---|---|\n").unwrap();
+        let written: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).collect();
+        assert_eq!(written, ALL.iter().map(row).collect::<Vec<_>>());
+    }
 }

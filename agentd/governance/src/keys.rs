@@ -174,13 +174,19 @@ impl KeyRing {
     /// Reads the folder, and secrets that systemd hands over. What is wrong with it is a problem and no error: then fewer
     /// signatures count, never more.
     pub fn open(folder: &Path, credentials: Option<&Path>) -> Self {
+        Self::of_list(&folder.join(TRUST), credentials)
+    }
+
+    /// The same with a list of another name; secrets are looked for beside it.
+    pub fn of_list(list: &Path, credentials: Option<&Path>) -> Self {
+        let folder = list.parent().unwrap_or(Path::new("/"));
         let mut ring = Self {
             folder: folder.to_owned(),
             trust: Trust::default(),
             secrets: BTreeMap::new(),
             problems: Vec::new(),
         };
-        match read_trust(&folder.join(TRUST)) {
+        match read_trust(list) {
             Ok(trust) => ring.trust = trust,
             Err(error) => ring.problems.push(error.to_string()),
         }

@@ -35,6 +35,9 @@ const DOCUMENTS: &str = "\
 | `summary` | `agent`, `records`, `allowed` (by group and call), `stopped` (by rule: `blocked`, `observed`, `calls`, `objects`, `message`, `severity`, `source`, `incident`), `findings` (by rule), `read_bytes`, `written_bytes`, `sent_bytes`, `received_bytes` |
 | `query` | list of rows: column to value |
 | `explain` | `Explanation` |
+| `audit verify` | `ok`, `anchor`, and the report: `records`, `segments`, `first_seq`, `newest`, `first_time_ns`, `last_time_ns`, `signatures_checked`, `checkpoints`, `covered_seq`, `uncovered`, `lost`, `findings` (`problem`, `seq`, `through`, `file`, `line`, `what`), `findings_left_out` |
+| `audit show` | list of audit records, see [audit](audit.md) |
+| `audit export --format json` | `host`, `made`, `period`, `verification` (as `audit verify`), `controls` (`framework`, `id`, `title`, `coverage`, `how`, `settings`, `kinds`, `codes`, `evidence`: `count`, `seqs`), `records` |
 | `policy check`, `spec check` | `ok`, `errors` (`file`, `line`, `message`), and what was read |
 | `policy test` | `version`, `tests` (`name`, `file`, `line`, `outcome`, `duration_us`), `coverage` (`file`, `covered`, `lines`, `missed`) |
 | `policy show` | list of rules: `agent`, `id`, `layer`, `verdict`, `scope`, `severity`, `reason`, `file`, `line` |

@@ -87,6 +87,15 @@ pub struct AuditLog {
     trouble: Option<AuditError>,
 }
 
+/// Where the log was before something that must be there whole or not at all.
+struct Mark {
+    newest: Receipt,
+    len: u64,
+    since_ns: Option<u64>,
+    since_checkpoint: u64,
+    lost: u64,
+}
+
 impl std::fmt::Debug for AuditLog {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
@@ -175,6 +184,12 @@ impl AuditLog {
         self.lost
     }
 
+    /// As on a disk where the segment may grow to so many bytes.
+    #[cfg(test)]
+    pub(crate) fn set_room(&mut self, room: Option<u64>) {
+        self.segment.room = room;
+    }
+
     fn counted(&mut self, entry: Entry, now_ns: u64, durable: bool) -> Result<Receipt, AuditError> {
         let appended = self.append_whole(entry, now_ns, durable);
         match appended {
@@ -191,22 +206,41 @@ impl AuditLog {
         {
             self.trouble = Some(error);
         }
-        self.report_lost(now_ns)?;
-        let before = (self.newest.clone(), self.segment.len(), self.segment_since_ns);
-        let receipt = self.write(entry, now_ns)?;
-        if durable {
-            if let Err(error) = self.segment.sync() {
-                let (newest, len, since) = before;
-                self.segment.cut_to(len);
-                (self.newest, self.segment_since_ns) = (newest, since);
-                return Err(error);
+        let before = self.mark();
+        let written = self.report_lost(now_ns).and_then(|()| self.write(entry, now_ns)).and_then(|receipt| {
+            if durable {
+                self.segment.sync()?;
             }
+            Ok(receipt)
+        });
+        if written.is_err() {
+            self.back_to(before);
+        } else if durable {
             // The record is on disk. That the head does not say so yet is nothing that its caller must undo.
-            if let Err(error) = self.attest(now_ns) {
-                self.trouble = Some(error);
-            }
+            self.trouble = self.attest(now_ns).err().or(self.trouble.take());
         }
-        Ok(receipt)
+        written
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            newest: self.newest.clone(),
+            len: self.segment.len(),
+            since_ns: self.segment_since_ns,
+            since_checkpoint: self.since_checkpoint,
+            lost: self.lost,
+        }
+    }
+
+    /// As if nothing had been written since.
+    fn back_to(&mut self, mark: Mark) {
+        if self.segment.len() > mark.len {
+            self.segment.cut_to(mark.len);
+        }
+        self.newest = mark.newest;
+        self.segment_since_ns = mark.since_ns;
+        self.since_checkpoint = mark.since_checkpoint;
+        self.lost = mark.lost;
     }
 
     fn checkpoint_when_due(&mut self, now_ns: u64) {

@@ -1,0 +1,215 @@
+//! What the writer promises while nothing goes wrong.
+
+use super::*;
+use crate::read::{Filter, Records};
+use crate::verify::Anchor;
+use crate::{AuditError, Fsync, Kind};
+
+#[test]
+fn an_untouched_log_is_clean_to_its_last_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit");
+    written(&path, 40);
+    let report = checked(&path);
+    assert_eq!(report.findings, []);
+    assert!(report.segments > 2 && report.checkpoints > 8, "{report:?}");
+    let newest = report.newest.clone().unwrap();
+    assert_eq!((report.first_seq, report.records, report.uncovered), (Some(1), newest.seq, 0));
+    assert_eq!((report.first_time_ns, report.last_time_ns), (Some(NOON), Some(NOON + 40)));
+    let anchor: Anchor = format!("{}:{}", newest.seq, newest.hash).parse().unwrap();
+    let checks = Checks { verifier: Some(&Trust), anchor: Some(&anchor), permissions: false };
+    assert!(verify(&path, checks, &mut |_| ()).unwrap().is_clean());
+}
+
+#[test]
+fn progress_ends_at_the_size_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), 40);
+    let mut last = None;
+    verify(dir.path(), Checks::default(), &mut |progress| last = Some(progress)).unwrap();
+    let last = last.unwrap();
+    assert_eq!(last.done, last.total);
+}
+
+#[test]
+fn a_log_goes_on_where_it_was_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..4 {
+        written(dir.path(), round);
+    }
+    assert_eq!(checked(dir.path()).findings, []);
+    let opened = codes_of(dir.path()).iter().filter(|code| *code == "LOG_OPENED").count();
+    assert_eq!(opened, 4);
+}
+
+#[test]
+fn files_are_roots_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit");
+    written(&path, 1);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        (mode(&path), mode(&segments(&path)[0]), mode(&path.join("head.json"))),
+        (0o700, 0o600, 0o600)
+    );
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let checks = Checks { permissions: true, ..Checks::default() };
+    assert_eq!(problems(&verify(&path, checks, &mut |_| ()).unwrap()), [(Problem::Permissions, None)]);
+}
+
+#[test]
+fn a_second_writer_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = open(dir.path(), NOON);
+    let second = AuditLog::open(dir.path(), options(), Arc::new(Key("host")), NOON);
+    assert!(matches!(second, Err(AuditError::InUse(_))));
+}
+
+#[test]
+fn a_durable_record_is_attested_and_a_batch_is_at_the_next_tick() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), NOON);
+    let batch = log.append(entry(1), NOON).unwrap();
+    assert!(log.attested() < batch.seq);
+    log.tick(NOON).unwrap();
+    assert_eq!(log.attested(), batch.seq);
+    let durable = log.append_durable(entry(2), NOON).unwrap();
+    assert_eq!(log.attested(), durable.seq);
+    drop(log);
+    let always = Options { fsync: Fsync::Always, ..options() };
+    let mut log = AuditLog::open(dir.path(), always, Arc::new(Key("host")), NOON).unwrap();
+    let receipt = log.append(entry(3), NOON).unwrap();
+    assert_eq!(log.attested(), receipt.seq);
+}
+
+#[test]
+fn without_fsync_a_log_is_still_signed() {
+    let dir = tempfile::tempdir().unwrap();
+    let never = Options { fsync: Fsync::Never, ..options() };
+    let mut log = AuditLog::open(dir.path(), never, Arc::new(Key("host")), NOON).unwrap();
+    log.append_durable(entry(1), NOON).unwrap();
+    log.close(NOON).unwrap();
+    let report = checked(dir.path());
+    assert!(report.is_clean() && report.uncovered == 0, "{report:?}");
+}
+
+#[test]
+fn a_new_day_is_a_new_segment_and_a_quiet_log_grows_no_empty_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), NOON);
+    for day in 1..5 {
+        log.tick(NOON + day * DAY_NS).unwrap();
+    }
+    assert_eq!(segments(dir.path()).len(), 2);
+    log.append(entry(1), NOON + 5 * DAY_NS).unwrap();
+    log.tick(NOON + 6 * DAY_NS).unwrap();
+    assert_eq!(segments(dir.path()).len(), 3);
+    assert_eq!(checked(dir.path()).findings, []);
+}
+
+#[test]
+fn what_is_past_its_time_is_removed_and_that_is_no_tampering() {
+    let dir = tempfile::tempdir().unwrap();
+    let short = Options { retention_days: 10, ..options() };
+    let mut log = AuditLog::open(dir.path(), short, Arc::new(Key("host")), NOON).unwrap();
+    for day in 0..20 {
+        log.append(entry(day), NOON + day * DAY_NS).unwrap();
+    }
+    log.tick(NOON + 20 * DAY_NS).unwrap();
+    let report = checked(dir.path());
+    assert_eq!(report.findings, []);
+    assert!(report.first_seq > Some(1) && report.segments >= 9, "{report:?}");
+    log.close(NOON + 20 * DAY_NS).unwrap();
+    assert!(codes_of(dir.path()).contains(&"LOG_RETENTION".to_owned()));
+    // A crash between the record and the last removal leaves more than was announced, never less.
+    let mut log = open(dir.path(), NOON + 21 * DAY_NS);
+    log.append(entry(1), NOON + 21 * DAY_NS).unwrap();
+    fs::remove_file(&segments(dir.path())[0]).unwrap();
+    let first = report.first_seq;
+    assert_eq!(problems(&checked(dir.path())), [(Problem::MissingStart, Some(1))], "{first:?}");
+}
+
+#[test]
+fn another_key_signs_from_then_on_and_covers_what_a_revoked_one_signed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = AuditLog::open(dir.path(), options(), Arc::new(Key("old")), NOON).unwrap();
+    log.append(entry(1), NOON).unwrap();
+    log.tick(NOON).unwrap();
+    let report = checked(dir.path());
+    let revoked = report.findings.iter().filter(|finding| finding.problem == Problem::RevokedKey);
+    assert_eq!((revoked.count(), report.covered_seq), (2, 0), "{report:?}");
+    log.set_signer(Arc::new(Key("host-2")), NOON).unwrap();
+    log.append(entry(2), NOON).unwrap();
+    log.close(NOON).unwrap();
+    let report = checked(dir.path());
+    assert!(report.is_clean() && report.uncovered == 0, "{report:?}");
+}
+
+#[test]
+fn a_key_that_does_not_sign_is_not_taken_and_records_go_on_without_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), NOON);
+    let error = log.set_signer(Arc::new(Key("broken")), NOON).unwrap_err();
+    assert_eq!(error.to_string(), "the audit log cannot be signed: key broken: the card was pulled");
+    log.append(entry(1), NOON).unwrap();
+    log.close(NOON).unwrap();
+    assert_eq!(checked(dir.path()).findings, []);
+}
+
+#[test]
+fn an_entry_that_cannot_be_written_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), NOON);
+    assert!(log.append(Entry::new(codes::DECISION_DENY, "x".repeat(5000)), NOON).is_err());
+    log.append(entry(1), NOON).unwrap();
+    log.close(NOON).unwrap();
+    let report = checked(dir.path());
+    assert!(report.is_clean() && report.lost == 1, "{report:?}");
+}
+
+#[test]
+fn a_filter_finds_records_and_a_limit_the_newest_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), NOON);
+    for number in 0..30 {
+        let code = if number % 3 == 0 { codes::ADMISSION_ALLOW } else { codes::DECISION_DENY };
+        let agent = if number % 2 == 0 { "even" } else { "odd" };
+        log.append(Entry::new(code, "agentd").agent(agent).detail(json!({"n": number})), NOON + number)
+            .unwrap();
+    }
+    drop(log);
+    let found = |filter: Filter| -> Vec<i64> {
+        let records = Records::of(dir.path(), filter).unwrap().map(|record| record.unwrap());
+        records.filter_map(|record| record.detail["n"].as_i64()).collect()
+    };
+    let agent = Some("even".to_owned());
+    let even = Filter { kinds: vec![Kind::Admission], agent, ..Filter::default() };
+    assert_eq!(found(even.clone()), [0, 6, 12, 18, 24]);
+    let times = Filter { since_ns: Some(NOON + 6), until_ns: Some(NOON + 18), ..even.clone() };
+    assert_eq!(found(times), [6, 12, 18]);
+    let codes = vec!["DECISION_DENY".to_owned()];
+    let late =
+        Filter { codes, since_ns: Some(NOON + 28), actor: Some("agentd".to_owned()), ..Filter::default() };
+    assert_eq!(found(late), [28, 29]);
+    let (newest, unreadable) = Records::newest(dir.path(), &even, 2).unwrap();
+    let numbers: Vec<_> = newest.iter().map(|record| record.detail["n"].as_i64().unwrap()).collect();
+    assert_eq!((numbers, unreadable.len()), (vec![18, 24], 0));
+}
+
+#[test]
+fn an_unreadable_line_is_named_and_the_others_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), 3);
+    append_bytes(&segments(dir.path())[0], b"{}\n");
+    let (records, unreadable) = Records::newest(dir.path(), &Filter::default(), 100).unwrap();
+    assert!(records.len() > 3);
+    assert!(unreadable[0].to_string().contains("audit-00000000000000000001.ndjson:"), "{unreadable:?}");
+}
+
+#[test]
+fn the_log_may_be_used_from_any_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<AuditLog>();
+    is_send::<std::sync::Mutex<AuditLog>>();
+}
