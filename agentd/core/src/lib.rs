@@ -17,7 +17,9 @@
 pub mod address;
 pub mod approval;
 pub mod automaton;
+pub mod canonical;
 pub mod capability;
+pub mod containment;
 pub mod decide;
 pub mod held;
 pub mod ids;

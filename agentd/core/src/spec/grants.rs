@@ -18,7 +18,7 @@ const FILE_OPS: [PathOp; 6] =
     [PathOp::Read, PathOp::Write, PathOp::Create, PathOp::Delete, PathOp::Attr, PathOp::Link];
 const EXEC_OPS: [PathOp; 2] = [PathOp::Exec, PathOp::MapExec];
 const DNS_PORT: u16 = 53;
-const CLASSES: [(&str, ClassOp); 8] = [
+pub(super) const CLASSES: [(&str, ClassOp); 8] = [
     ("set-id", ClassOp::SetId),
     ("user-namespace", ClassOp::UserNamespace),
     ("ptrace", ClassOp::Ptrace),

@@ -6,8 +6,10 @@
 mod error;
 mod grants;
 mod network;
+mod profile;
 mod read;
 mod resolve;
+mod schema;
 mod sections;
 mod variables;
 
@@ -17,12 +19,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::canonical;
 use crate::ids::AgentName;
 use crate::rule::Protocol;
 use crate::verdict::Verdict;
 
 pub use error::{Problem, SpecError};
+pub use profile::{Anatomy, Containment, Economics, Memory, Moment, Reasoning, Temperature, Usd};
 pub use resolve::ResolvedSpec;
+pub use schema::schema;
 pub use variables::{BUILT_IN, VariableError, Variables};
 
 /// Longest spec text.
@@ -46,6 +51,12 @@ pub struct Spec {
     pub file: PathBuf,
     /// `[agent]`.
     pub agent: Agent,
+    /// `[anatomy]`.
+    pub anatomy: Anatomy,
+    /// `[economics]`.
+    pub economics: Economics,
+    /// `[containment]`.
+    pub containment: Containment,
     /// `[variables]`: names and defaults; an empty default must be given when the agent starts.
     pub variables: BTreeMap<String, Located<String>>,
     /// `[files]`.
@@ -76,12 +87,20 @@ pub struct Agent {
     pub name: AgentName,
     /// For people.
     pub description: String,
+    /// Of the spec, in its author's counting.
+    pub version: Option<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
     /// What kind of work it does.
     pub role: Role,
     /// 1 (least risk) to 4.
     pub tier: u8,
     /// Whether anything is blocked.
     pub mode: Mode,
+    /// What it is for, as words that policy may ask about.
+    pub capabilities: Vec<Located<String>>,
+    /// From then on it does not start.
+    pub expires: Option<Moment>,
 }
 
 /// What kind of work an agent does.
@@ -233,6 +252,17 @@ impl Spec {
             }
             None => Err(problems.into_error()),
         }
+    }
+
+    /// The canonical form: the spec as JSON without what is empty, in the form of RFC 8785. Comments, order and spelling of
+    /// the file do not show in it, and a key that a later version adds does not change it until it is used.
+    pub fn canonical(&self) -> String {
+        canonical::text(&canonical::without_empty(serde_json::to_value(self).unwrap_or_default()))
+    }
+
+    /// SHA-256 over the canonical form, lower-case hex: what a proof is about.
+    pub fn sha256(&self) -> String {
+        canonical::digest(self.canonical().as_bytes())
     }
 
     /// Replaces the variables and makes the grants.

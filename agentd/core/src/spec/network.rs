@@ -11,8 +11,9 @@ use crate::operation::ClassOp;
 use crate::rule::{Network, Protocol};
 
 /// Most entries of one `ports` list; what one prefix can hold in the kernel.
-const MAX_PORTS: usize = 64;
-const PROTOCOLS: [(&str, Protocol); 3] =
+pub(super) const MAX_PORTS: usize = 64;
+pub(super) const KEYS: [&str; 7] = ["default", "connect", "listen", "hold", "deny", "resolvers", "sockets"];
+pub(super) const PROTOCOLS: [(&str, Protocol); 3] =
     [("any", Protocol::Any), ("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
 /// What nearly every program needs; each is still held to its addresses or paths.
 const USUAL_SOCKETS: [&str; 4] = ["tcp", "udp", "unix", "netlink-route"];
@@ -31,8 +32,7 @@ pub(super) const SOCKETS: [(&str, ClassOp); 9] = [
 ];
 
 pub(super) fn section(reader: &mut Reader, root: Section<'_, '_>) -> NetworkSection {
-    let keys = ["default", "connect", "listen", "hold", "deny", "resolvers", "sockets"];
-    let section = reader.section(root, "network", &keys);
+    let section = reader.section(root, "network", &KEYS);
     let sockets = match section.get("sockets") {
         Some(_) => reader.strings(section, "sockets"),
         None => USUAL_SOCKETS.map(|word| Located { value: word.to_owned(), line: section.line }).to_vec(),

@@ -61,8 +61,19 @@ impl Reader {
         name: &'static str,
         known: &[&str],
     ) -> Section<'t, 'i> {
-        let Some(value) = root.get(name) else {
-            return Section { name, line: root.line, table: None };
+        self.subsection(root, name, name, known)
+    }
+
+    /// A table in a table; `name` is how messages call it.
+    pub(super) fn subsection<'t, 'i>(
+        &mut self,
+        parent: Section<'t, 'i>,
+        key: &str,
+        name: &'static str,
+        known: &[&str],
+    ) -> Section<'t, 'i> {
+        let Some(value) = parent.get(key) else {
+            return Section { name, line: parent.line, table: None };
         };
         let line = self.line(value.span());
         let table = self.table(value, name);
@@ -194,6 +205,16 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// A yes or no that need not be there; no where it is left out.
+    pub(super) fn flag(&mut self, section: Section<'_, '_>, key: &str) -> bool {
+        let Some(value) = section.get(key) else { return false };
+        let flag = value.get_ref().as_bool();
+        if flag.is_none() {
+            self.wrong_type(value, &section.path(key), "true or false");
+        }
+        flag.unwrap_or(false)
     }
 
     /// A list that need not be there; `read` makes one element.

@@ -8,6 +8,7 @@ use super::variables::{self, BUILT_IN, Failure, Use, Values};
 use super::{Exec, Files, Located, NetworkSection, Spec, SpecError, Unix, Variables, grants};
 use crate::rule::{Defaults, Rule};
 use crate::suggest;
+use crate::verdict::Verdict;
 
 /// A spec whose variables have values, ready to be put into force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,11 @@ impl ResolvedSpec {
             unix: self.spec.unix.default,
             process: self.spec.process.default,
         }
+    }
+
+    /// Verdicts where no grant matches, in the sandbox: what has no rule of its own there is denied.
+    pub fn contained_defaults(&self) -> Defaults {
+        Defaults { network: Verdict::Deny, unix: Verdict::Deny, process: Verdict::Deny, ..self.defaults() }
     }
 }
 
@@ -154,7 +160,19 @@ fn expand(spec: &Spec, values: &Values, problems: &mut Problems) -> Spec {
         }
     };
     // Every field is named, so that none that is added can be forgotten here.
-    let Spec { file: _, agent: _, variables: _, files, exec, network, unix, process: _ } = &mut spec;
+    let Spec {
+        file: _,
+        agent: _,
+        anatomy: _,
+        economics: _,
+        containment: _,
+        variables: _,
+        files,
+        exec,
+        network,
+        unix,
+        process: _,
+    } = &mut spec;
     let Files { default: _, read, write, create, delete, link, audit, hold, deny } = files;
     let of_files = [read, write, create, delete, link, audit, hold, deny];
     let Exec {

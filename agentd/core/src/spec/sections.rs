@@ -4,21 +4,50 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
-use super::network;
 use super::read::{Reader, Section};
 use super::variables::{self, BUILT_IN};
 use super::{
     Agent, Exec, Executable, Files, Located, MAX_AGENT_NAME_BYTES, MAX_DESCRIPTION_BYTES, MAX_SPEC_BYTES,
     Mode, ProcessSection, Role, Spec, Unix,
 };
+use super::{network, profile};
 use crate::ids::AgentName;
 use crate::verdict::Verdict;
 
-const SECTIONS: [&str; 7] = ["agent", "variables", "files", "exec", "network", "unix", "process"];
-const ROLES: [(&str, Role); 3] =
+pub(super) const SECTIONS: [&str; 10] = [
+    "agent",
+    "anatomy",
+    "economics",
+    "containment",
+    "variables",
+    "files",
+    "exec",
+    "network",
+    "unix",
+    "process",
+];
+pub(super) const AGENT_KEYS: [&str; 9] =
+    ["name", "description", "version", "owner", "role", "tier", "mode", "capabilities", "expires"];
+pub(super) const FILES_KEYS: [&str; 9] =
+    ["default", "read", "write", "create", "delete", "link", "audit", "hold", "deny"];
+pub(super) const EXEC_KEYS: [&str; 10] = [
+    "default",
+    "allow",
+    "libraries",
+    "hold",
+    "deny",
+    "commands_hold",
+    "commands_deny",
+    "anonymous",
+    "memfd",
+    "privileged",
+];
+pub(super) const UNIX_KEYS: [&str; 5] = ["default", "connect", "bind", "hold", "deny"];
+pub(super) const PROCESS_KEYS: [&str; 3] = ["default", "capabilities", "allow"];
+pub(super) const ROLES: [(&str, Role); 3] =
     [("compliance", Role::Compliance), ("analysis", Role::Analysis), ("ideation", Role::Ideation)];
-const MODES: [(&str, Mode); 2] = [("observe", Mode::Observe), ("enforce", Mode::Enforce)];
-const VERDICTS: [(&str, Verdict); 5] = [
+pub(super) const MODES: [(&str, Mode); 2] = [("observe", Mode::Observe), ("enforce", Mode::Enforce)];
+pub(super) const VERDICTS: [(&str, Verdict); 5] = [
     ("deny", Verdict::Deny),
     ("hold", Verdict::Hold),
     ("evaluate", Verdict::Evaluate),
@@ -47,6 +76,9 @@ pub(super) fn spec(reader: &mut Reader, text: &str) -> Option<Spec> {
     }
     let root = reader.root(table.get_ref(), &SECTIONS);
     let agent = agent(reader, root);
+    let anatomy = profile::anatomy(reader, root);
+    let economics = profile::economics(reader, root);
+    let containment = profile::containment(reader, root);
     let variables = variables(reader, root);
     let files = files(reader, root);
     let exec = exec(reader, root);
@@ -56,6 +88,9 @@ pub(super) fn spec(reader: &mut Reader, text: &str) -> Option<Spec> {
     Some(Spec {
         file: reader.file().to_owned(),
         agent: agent?,
+        anatomy,
+        economics,
+        containment,
         variables,
         files,
         exec,
@@ -66,7 +101,7 @@ pub(super) fn spec(reader: &mut Reader, text: &str) -> Option<Spec> {
 }
 
 fn agent(reader: &mut Reader, root: Section<'_, '_>) -> Option<Agent> {
-    let section = reader.section(root, "agent", &["name", "description", "role", "tier", "mode"]);
+    let section = reader.section(root, "agent", &AGENT_KEYS);
     if !section.is_written() {
         reader.problem(1, "the [agent] section is missing; say at least name, role, tier and mode");
         return None;
@@ -78,6 +113,10 @@ fn agent(reader: &mut Reader, root: Section<'_, '_>) -> Option<Agent> {
         let message = format!("agent.description is longer than {MAX_DESCRIPTION_BYTES} bytes; shorten it");
         reader.problem(long.line, message);
     }
+    let version = profile::version(reader, section);
+    let owner = profile::owner(reader, section);
+    let capabilities = profile::capabilities(reader, section);
+    let expires = profile::expires(reader, section);
     reader.required(section, "role", "write compliance, analysis or ideation");
     let role = reader.choice(section, "role", &ROLES);
     let tier = tier(reader, section);
@@ -86,9 +125,13 @@ fn agent(reader: &mut Reader, root: Section<'_, '_>) -> Option<Agent> {
     Some(Agent {
         name: AgentName(name?.value),
         description: description.map(|text| text.value).unwrap_or_default(),
+        version,
+        owner,
         role: role?.value,
         tier: tier?,
         mode: mode?.value,
+        capabilities,
+        expires,
     })
 }
 
@@ -163,8 +206,7 @@ fn verdict(reader: &mut Reader, section: Section<'_, '_>, key: &str) -> Option<L
 }
 
 fn files(reader: &mut Reader, root: Section<'_, '_>) -> Files {
-    let keys = ["default", "read", "write", "create", "delete", "link", "audit", "hold", "deny"];
-    let section = reader.section(root, "files", &keys);
+    let section = reader.section(root, "files", &FILES_KEYS);
     Files {
         default: default(reader, section),
         read: reader.strings(section, "read"),
@@ -179,19 +221,7 @@ fn files(reader: &mut Reader, root: Section<'_, '_>) -> Files {
 }
 
 fn exec(reader: &mut Reader, root: Section<'_, '_>) -> Exec {
-    let keys = [
-        "default",
-        "allow",
-        "libraries",
-        "hold",
-        "deny",
-        "commands_hold",
-        "commands_deny",
-        "anonymous",
-        "memfd",
-        "privileged",
-    ];
-    let section = reader.section(root, "exec", &keys);
+    let section = reader.section(root, "exec", &EXEC_KEYS);
     Exec {
         default: default(reader, section),
         allow: reader.list(section, "allow", executable),
@@ -232,7 +262,7 @@ fn sha256(reader: &mut Reader, hash: &Located<String>) -> Option<String> {
 }
 
 fn unix(reader: &mut Reader, root: Section<'_, '_>) -> Unix {
-    let section = reader.section(root, "unix", &["default", "connect", "bind", "hold", "deny"]);
+    let section = reader.section(root, "unix", &UNIX_KEYS);
     Unix {
         default: default(reader, section),
         connect: reader.strings(section, "connect"),
@@ -243,7 +273,7 @@ fn unix(reader: &mut Reader, root: Section<'_, '_>) -> Unix {
 }
 
 fn process(reader: &mut Reader, root: Section<'_, '_>) -> ProcessSection {
-    let section = reader.section(root, "process", &["default", "capabilities", "allow"]);
+    let section = reader.section(root, "process", &PROCESS_KEYS);
     ProcessSection {
         default: verdict(reader, section, "default").map_or(Verdict::Deny, |verdict| verdict.value),
         capabilities: reader.strings(section, "capabilities"),

@@ -384,3 +384,117 @@ fn as_json_a_spec_has_values_and_no_lines() {
     assert_eq!(json["exec"]["memfd"], "deny");
     assert!(json.get("file").is_none());
 }
+
+const PROFILE: &str = r#"[agent]
+name = "a"
+version = "1.4.0"
+owner = "payments <pay@example.com>"
+role = "analysis"
+tier = 2
+mode = "enforce"
+capabilities = ["code.read", "report"]
+expires = 2027-06-30T00:00:00Z
+
+[anatomy]
+inputs = ["repository"]
+actions = ["read files"]
+memory = "session"
+
+[anatomy.reasoning]
+model = "claude-sonnet-4"
+temperature = 0.25
+
+[economics]
+monthly_budget_usd = 150.5
+
+[containment]
+loopback = true
+"#;
+
+#[test]
+fn what_an_agent_is_travels_to_policy_as_numbers_and_words() {
+    let spec = parse(PROFILE).unwrap_or_else(|error| panic!("{error}"));
+    let json = serde_json::to_value(&spec).unwrap();
+    assert_eq!(json["agent"]["expires"], "2027-06-30T00:00:00Z");
+    assert_eq!(json["anatomy"]["reasoning"]["temperature"], 0.25);
+    assert_eq!(json["economics"]["monthly_budget_usd"], 150.5);
+    assert_eq!(json["containment"]["loopback"], true);
+    assert_eq!(json["containment"]["external_calls"], false);
+    assert!(spec.agent.expires.is_some_and(|moment| moment.wall_ns > 1_800_000_000_000_000_000));
+}
+
+#[test]
+fn the_hash_of_a_spec_is_over_what_it_means() {
+    let hash = |text: &str| parse(text).unwrap_or_else(|error| panic!("{error}")).sha256();
+    let spelled = PROFILE.replace("0.25", "0.250").replace("[containment]", "# why\n[containment]");
+    assert_eq!(hash(&spelled), hash(PROFILE));
+    for (from, to) in [("0.25", "0.26"), ("tier = 2", "tier = 3"), ("loopback = true", "loopback = false")] {
+        assert_ne!(hash(&PROFILE.replace(from, to)), hash(PROFILE), "{from}");
+    }
+    // A proof outlives an upgrade only if this does not change: a new key must be left out of the form while it is empty.
+    let minimal = parse(HEAD).unwrap();
+    insta::assert_snapshot!(minimal.canonical());
+}
+
+#[test]
+fn mistakes_in_what_an_agent_is_name_line_and_remedy() {
+    for (from, to, line, part) in [
+        ("1.4.0", "one two", 3, "no version"),
+        ("[\"code.read\", \"report\"]", "[\"Code Read\"]", 8, "write words of a-z"),
+        ("2027-06-30T00:00:00Z", "2027-06-30", 9, "a moment in UTC"),
+        ("2027-06-30T00:00:00Z", "7", 9, "a moment in UTC"),
+        ("\"session\"", "\"sesion\"", 14, "did you mean `session`"),
+        ("0.25", "2.5", 18, "a number from 0 to 2"),
+        ("0.25", "\"hot\"", 18, "of the type string"),
+        ("150.5", "-1", 21, "a number from 0"),
+        ("loopback = true", "loopback = 1", 24, "write true or false"),
+        ("loopback = true", "loopbak = true", 24, "did you mean `loopback`"),
+        ("model = \"claude-sonnet-4\"\n", "", 16, "anatomy.reasoning.model is missing"),
+    ] {
+        let error = parse(&PROFILE.replace(from, to)).expect_err(to).to_string();
+        let wanted = format!("agent.toml:{line}: ");
+        assert!(error.starts_with(&wanted) && error.contains(part), "{to}: {error}");
+    }
+}
+
+#[test]
+fn the_schema_takes_what_the_reader_takes() {
+    let schema = jsonschema::validator_for(&schema()).expect("a schema");
+    let takes = |text: &str| {
+        let table: toml::Table = text.parse().unwrap();
+        schema.is_valid(&serde_json::to_value(table).map(plain).unwrap())
+    };
+    for text in [HEAD, WHOLE, PROFILE] {
+        assert!(takes(text));
+    }
+    for (from, to) in [
+        ("tier = 2", "tier = 5"),
+        ("role = \"analysis\"", "role = \"chief\""),
+        ("[economics]", "[economic]"),
+        ("inputs", "input"),
+        ("0.25", "3"),
+    ] {
+        assert!(!takes(&PROFILE.replace(from, to)), "{to}");
+    }
+    for (from, to) in [
+        ("memfd = \"deny\"", "memfd = \"hold\""),
+        ("\"cap_chown\"", "\"cap_everything\""),
+        ("ports = [443]", "ports = []"),
+        ("sha256 = \"", "sha256 = \"zz"),
+        ("[\"tcp\", ", "[\"carrier-pigeon\", "),
+    ] {
+        assert!(!takes(&WHOLE.replace(from, to)), "{to}");
+    }
+}
+
+/// TOML's moments as the text that JSON has for them.
+fn plain(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(members) => match members.get("$__toml_private_datetime") {
+            Some(moment) => moment.clone(),
+            None => Value::Object(members.into_iter().map(|(key, member)| (key, plain(member))).collect()),
+        },
+        other => other,
+    }
+}
