@@ -76,7 +76,7 @@ impl fmt::Display for Note {
 impl Draft {
     /// Checks what was made, so that no author is handed a spec that agentd would refuse.
     pub(crate) fn checked(file: &str, text: String, mut notes: Vec<Note>) -> Result<Self, AuthoringError> {
-        Spec::parse(&crate::edit::known_to_core(&text), Path::new(file))?;
+        Spec::parse(&text, Path::new(file))?;
         let mut seen = std::collections::HashSet::new();
         notes.retain(|note| seen.insert(note.clone()));
         Ok(Self { text, notes })

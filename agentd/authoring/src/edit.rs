@@ -2,33 +2,15 @@
 
 use std::path::Path;
 
-use agentguard_core::spec::{Role, Spec};
+use agentguard_core::spec::{Memory, Role, Spec};
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
 use crate::draft::{Note, NoteKind};
 use crate::identity::{
-    self, DEFAULT_BUDGET_USD, DEFAULT_MODEL, FIRST_VERSION, Memory, parse_expiry, temperature_limit,
+    self, DEFAULT_BUDGET_USD, DEFAULT_MODEL, FIRST_VERSION, temperature_limit,
     usual_temperature, usual_work,
 };
 use crate::{AuthoringError, Draft, Identity, Source};
-
-/// Sections and keys that only describe an agent and grant nothing.
-const DESCRIBING_SECTIONS: [&str; 3] = ["anatomy", "economics", "containment"];
-const DESCRIBING_KEYS: [&str; 4] = ["version", "owner", "expires", "capabilities"];
-
-/// The text without what this version of the core does not read yet.
-pub(crate) fn known_to_core(text: &str) -> String {
-    let Ok(mut document) = text.parse::<DocumentMut>() else { return text.to_owned() };
-    for section in DESCRIBING_SECTIONS {
-        document.remove(section);
-    }
-    if let Some(agent) = document.get_mut("agent").and_then(Item::as_table_mut) {
-        for key in DESCRIBING_KEYS {
-            agent.remove(key);
-        }
-    }
-    document.to_string()
-}
 
 /// What becomes of the version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +29,7 @@ pub(crate) fn rewrite(
     version: Version,
 ) -> Result<Draft, AuthoringError> {
     identity.check()?;
-    let spec = Spec::parse(&known_to_core(source.text), Path::new(source.file))?;
+    let spec = Spec::parse(source.text, Path::new(source.file))?;
     let mut document: DocumentMut = source.text.parse().map_err(|error: toml_edit::TomlError| {
         let start = error.span().map_or(0, |span| span.start);
         AuthoringError::Line {
@@ -91,7 +73,7 @@ impl Editor<'_> {
         set_given(agent, "version", identity.version.as_deref().or(first).map(Value::from));
         set_given(agent, "owner", identity.owner.as_deref().map(Value::from));
         if let Some(expires) = &identity.expires {
-            set(agent, "expires", Value::from(parse_expiry(expires)?));
+            set(agent, "expires", moment(expires)?);
         }
         let usual = usual_work(role).0;
         let assumed = list(agent, "capabilities", identity.capabilities.as_deref(), usual);
@@ -207,6 +189,12 @@ fn list(table: &mut Table, key: &str, said: Option<&[String]>, usual: &[&str]) -
     };
     set(table, key, Value::Array(words));
     usual
+}
+
+/// A moment as TOML writes it.
+fn moment(text: &str) -> Result<Value, AuthoringError> {
+    identity::check_expiry(text)?;
+    text.parse::<Value>().map_err(|error| AuthoringError::value("agent.expires", error.message()))
 }
 
 fn number(item: &Item) -> Option<f64> {

@@ -1,9 +1,9 @@
 //! Who a new agent is: what was said, and the usual values of its role where nothing was.
 
-use agentguard_core::spec::{MAX_AGENT_NAME_BYTES, MAX_DESCRIPTION_BYTES, Role};
-use toml_edit::Datetime;
+use agentguard_core::spec::{MAX_AGENT_NAME_BYTES, MAX_DESCRIPTION_BYTES, Memory, Moment, Role, Usd};
 
 use crate::draft::{Note, NoteKind};
+use crate::text::one_line;
 use crate::{Anatomy, AuthoringError, SpecDraft};
 
 /// Version of an agent that has none.
@@ -13,12 +13,13 @@ pub(crate) const DEFAULT_TIER: u8 = 3;
 /// Named where nobody names a model, and noted.
 pub(crate) const DEFAULT_MODEL: &str = "claude-sonnet-4";
 pub(crate) const DEFAULT_BUDGET_USD: f64 = 50.0;
-const MAX_OWNER_BYTES: usize = 256;
+/// Longest text on one line.
+const MAX_LINE_BYTES: usize = 256;
 const MAX_VERSION_BYTES: usize = 64;
-const MAX_CAPABILITIES: usize = 64;
+/// Most entries of a list that people read.
+const MAX_WORDS: usize = 64;
 const MAX_TEMPERATURE: f64 = 2.0;
 const TEMPERATURE_DECIMALS: usize = 3;
-const BUDGET_DECIMALS: usize = 2;
 
 /// What is said about a new agent, whichever way it is made. What is `None` comes from where the spec is made of, or
 /// else from the role.
@@ -52,29 +53,6 @@ pub struct Identity {
     pub temperature: Option<f64>,
     /// US dollars, at most 2 decimals.
     pub monthly_budget_usd: Option<f64>,
-}
-
-/// What an agent remembers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Memory {
-    /// Nothing.
-    None,
-    /// Until it ends.
-    Session,
-    /// From one run to the next.
-    Persistent,
-}
-
-impl Memory {
-    /// As users write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Session => "session",
-            Self::Persistent => "persistent",
-        }
-    }
 }
 
 /// Highest temperature with which an agent of this role is promoted.
@@ -122,10 +100,7 @@ impl Identity {
             let bad = !(1..=4).contains(tier);
             refuse(bad, "agent.tier", || format!("{tier} is no tier; give 1 (least risk) to 4"))
         })?;
-        given(&self.owner, |owner| {
-            let bad = owner.is_empty() || owner.len() > MAX_OWNER_BYTES || owner.contains(char::is_control);
-            refuse(bad, "agent.owner", || format!("give one line of 1 to {MAX_OWNER_BYTES} bytes"))
-        })?;
+        given(&self.owner, |owner| check_line("agent.owner", owner))?;
         given(&self.version, |version| {
             let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-');
             let bad = version.is_empty() || version.len() > MAX_VERSION_BYTES || !version.bytes().all(letter);
@@ -133,18 +108,15 @@ impl Identity {
                 format!("`{version}` is no version; give 1 to {MAX_VERSION_BYTES} of 0-9, A-Z, a-z, `.`, `+`, `-`")
             })
         })?;
-        given(&self.expires, |text| parse_expiry(text).map(|_| ()))?;
+        given(&self.expires, |text| check_expiry(text))?;
         given(&self.capabilities, |words| check_capabilities(words))?;
         for (key, list) in [("anatomy.inputs", &self.inputs), ("anatomy.actions", &self.actions)] {
             given(list, |lines| {
-                let bad = lines.iter().any(|line| line.is_empty() || line.contains(char::is_control));
-                refuse(bad, key, || "each entry is one line; take out line breaks and empty entries".to_owned())
+                refuse(lines.len() > MAX_WORDS, key, || format!("more than {MAX_WORDS}; name fewer"))?;
+                lines.iter().try_for_each(|line| check_line(key, line))
             })?;
         }
-        given(&self.model, |model| {
-            let bad = model.is_empty() || model.contains(char::is_control);
-            refuse(bad, "anatomy.reasoning.model", || "give the model's name on one line".to_owned())
-        })?;
+        given(&self.model, |model| check_line("anatomy.reasoning.model", model))?;
         given(&self.temperature, |value| {
             let bad = !(0.0..=MAX_TEMPERATURE).contains(value) || decimals(*value) > TEMPERATURE_DECIMALS;
             refuse(bad, "anatomy.reasoning.temperature", || {
@@ -152,9 +124,9 @@ impl Identity {
             })
         })?;
         given(&self.monthly_budget_usd, |value| {
-            let bad = !value.is_finite() || *value < 0.0 || decimals(*value) > BUDGET_DECIMALS;
+            let bad = Usd::parse(&value.to_string()).is_none();
             refuse(bad, "economics.monthly_budget_usd", || {
-                format!("{value} is no budget; give dollars with at most {BUDGET_DECIMALS} decimals")
+                format!("{value} is no budget; give 0 to 10000000 dollars with at most 2 decimals")
             })
         })
     }
@@ -239,16 +211,16 @@ pub(crate) fn temperature_note(role: Role, temperature: f64) -> Option<Note> {
     })
 }
 
-pub(crate) fn parse_expiry(text: &str) -> Result<Datetime, AuthoringError> {
-    let wrong = || {
-        let problem = format!("`{text}` is no date with time and offset; write it as 2027-06-30T00:00:00Z");
-        AuthoringError::value("agent.expires", problem)
-    };
-    let moment: Datetime = text.parse().map_err(|_| wrong())?;
-    if moment.date.is_none() || moment.time.is_none() || moment.offset.is_none() {
-        return Err(wrong());
-    }
-    Ok(moment)
+/// A moment as the spec takes it, which is also how TOML writes one.
+pub(crate) fn check_expiry(text: &str) -> Result<(), AuthoringError> {
+    refuse(Moment::parse(text).is_none(), "agent.expires", || {
+        format!("`{}` is no moment in UTC; give it as 2027-06-30T00:00:00Z", one_line(text))
+    })
+}
+
+fn check_line(key: &str, line: &str) -> Result<(), AuthoringError> {
+    let bad = line.trim().is_empty() || line.len() > MAX_LINE_BYTES || line.contains(char::is_control);
+    refuse(bad, key, || format!("give one line of 1 to {MAX_LINE_BYTES} bytes"))
 }
 
 fn check_name(name: &str) -> Result<(), AuthoringError> {
@@ -262,7 +234,7 @@ fn check_name(name: &str) -> Result<(), AuthoringError> {
         format!(
             "`{}` is no name; give 1 to {MAX_AGENT_NAME_BYTES} of a-z, 0-9, `-`, `_`, `.`, beginning and ending with a \
              letter or digit",
-            crate::text::one_line(name)
+            one_line(name)
         )
     })
 }
@@ -270,7 +242,7 @@ fn check_name(name: &str) -> Result<(), AuthoringError> {
 fn check_capabilities(words: &[String]) -> Result<(), AuthoringError> {
     let key = "agent.capabilities";
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
-    refuse(words.len() > MAX_CAPABILITIES, key, || format!("more than {MAX_CAPABILITIES}; name fewer"))?;
+    refuse(words.len() > MAX_WORDS, key, || format!("more than {MAX_WORDS}; name fewer"))?;
     let bad = words.iter().find(|word| word.is_empty() || !word.bytes().all(letter));
     given(&bad, |word| refuse(true, key, || format!("`{word}` is no capability; use a-z, 0-9, `.`, `_`, `-`")))
 }

@@ -35,7 +35,7 @@ pub mod workflow;
 
 pub use draft::{Draft, Note, NoteKind};
 pub use error::AuthoringError;
-pub use identity::{Identity, Memory, temperature_limit};
+pub use identity::{Identity, temperature_limit};
 pub use list::{Entry, List};
 pub use spec_draft::{
     Anatomy, Containment, ExecPart, FilesPart, NetworkPart, ProcessPart, SpecDraft, UnixPart, Variable,

@@ -4,13 +4,12 @@
 use std::fmt::Write as _;
 
 use agentguard_core::rule::Protocol;
-use agentguard_core::spec::{Executable, Peer};
+use agentguard_core::spec::{Executable, Memory, Peer};
 use agentguard_core::verdict::Verdict;
 use toml_edit::Value;
 
-use crate::identity::{Memory, parse_expiry};
 use crate::text::one_line;
-use crate::{AuthoringError, Entry, List, SpecDraft};
+use crate::{Entry, List, SpecDraft};
 
 /// Longest line of a list that is written on one line.
 const LINE_BYTES: usize = 110;
@@ -18,12 +17,12 @@ const LINE_BYTES: usize = 110;
 pub(crate) const USUAL_SOCKETS: [&str; 4] = ["tcp", "udp", "unix", "netlink-route"];
 
 /// The whole text.
-pub(crate) fn text(draft: &SpecDraft) -> Result<String, AuthoringError> {
+pub(crate) fn text(draft: &SpecDraft) -> String {
     let mut page = Page::default();
     for line in &draft.head {
         page.comment(line);
     }
-    agent(&mut page, draft)?;
+    agent(&mut page, draft);
     anatomy(&mut page, draft);
     variables(&mut page, draft);
     files(&mut page, draft);
@@ -31,7 +30,7 @@ pub(crate) fn text(draft: &SpecDraft) -> Result<String, AuthoringError> {
     network(&mut page, draft);
     unix(&mut page, draft);
     process(&mut page, draft);
-    Ok(page.0)
+    page.0
 }
 
 /// A string as a TOML value.
@@ -125,7 +124,7 @@ impl Page {
     }
 }
 
-fn agent(page: &mut Page, draft: &SpecDraft) -> Result<(), AuthoringError> {
+fn agent(page: &mut Page, draft: &SpecDraft) {
     page.section("agent", "Who it is. The higher the tier (1 to 4), the less policy lets a spec grant.");
     page.set("name", &quoted(&draft.name));
     if let Some(description) = &draft.description {
@@ -139,10 +138,9 @@ fn agent(page: &mut Page, draft: &SpecDraft) -> Result<(), AuthoringError> {
         page.set("owner", &quoted(owner));
     }
     if let Some(expires) = &draft.expires {
-        page.set("expires", &parse_expiry(expires)?.to_string());
+        page.set("expires", expires);
     }
     page.words("capabilities", &draft.capabilities);
-    Ok(())
 }
 
 fn anatomy(page: &mut Page, draft: &SpecDraft) {

@@ -1,11 +1,11 @@
 //! A spec while it is made. [`SpecDraft::finish`] writes it with comments and checks it.
 
-use agentguard_core::spec::{Executable, Peer, Role};
+use agentguard_core::spec::{Executable, Memory, Peer, Role};
 use agentguard_core::verdict::Verdict;
 
 use crate::draft::Note;
 use crate::identity::{DEFAULT_TIER, FIRST_VERSION};
-use crate::{AuthoringError, Draft, Identity, List, Memory, render};
+use crate::{AuthoringError, Draft, Identity, List, render};
 
 /// Every part of a spec. Lists keep the order in which they were filled.
 #[derive(Debug, Clone, PartialEq)]
@@ -239,6 +239,6 @@ impl SpecDraft {
     /// Puts the identity in, writes the text and checks it.
     pub fn finish(mut self, identity: &Identity, mut notes: Vec<Note>) -> Result<Draft, AuthoringError> {
         identity.apply(&mut self, &mut notes)?;
-        Draft::checked(&format!("{}.toml", self.name), render::text(&self)?, notes)
+        Draft::checked(&format!("{}.toml", self.name), render::text(&self), notes)
     }
 }
