@@ -13,18 +13,6 @@ pub(crate) fn one_line(text: &str) -> String {
     letters.collect()
 }
 
-/// A name of an agent made of any text: other letters become `-`.
-pub(crate) fn agent_name(text: &str) -> String {
-    use agentguard_core::spec::MAX_AGENT_NAME_BYTES;
-    let lower = text.to_ascii_lowercase();
-    let letters = lower.chars().map(|letter| match letter {
-        'a'..='z' | '0'..='9' | '.' | '_' => letter,
-        _ => '-',
-    });
-    let name: String = letters.take(MAX_AGENT_NAME_BYTES).collect();
-    name.trim_matches(|letter: char| !letter.is_ascii_alphanumeric()).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,11 +20,5 @@ mod tests {
     #[test]
     fn lines_are_counted_from_one() {
         assert_eq!((line_at("a\nb", 0), line_at("a\nb", 2), line_at("a", 9)), (1, 2, 1));
-    }
-
-    #[test]
-    fn any_text_becomes_a_name() {
-        assert_eq!(agent_name("@My Org/Server!"), "my-org-server");
-        assert_eq!(agent_name("***"), "");
     }
 }

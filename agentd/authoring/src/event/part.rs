@@ -134,7 +134,8 @@ mod tests {
             ("libé.so.1", Kind::Library, "libé.so*"),
         ] {
             assert_eq!(pattern(name, kind), wanted, "{name}");
-            assert!(Pattern::parse(&pattern(name, kind)).expect("pattern").matches(name.as_bytes()), "{name}");
+            let whole = Pattern::parse(&format!("/{}", pattern(name, kind))).expect("pattern");
+            assert!(whole.matches(format!("/{name}").as_bytes()), "{name}");
         }
     }
 }

@@ -212,10 +212,9 @@ impl Maker {
 
 /// Whether what is denied or held already speaks about this pattern.
 fn covered(files: &crate::FilesPart, pattern: &str) -> bool {
-    let plain = |text: &str| text.replace("${", "/").replace('}', "");
-    let text = plain(pattern);
+    let text = glob::with_roots(pattern);
     files.deny.iter().chain(files.hold.iter()).any(|entry| {
-        Pattern::parse(&plain(&entry.value)).is_ok_and(|stricter| stricter.matches(text.as_bytes()))
+        Pattern::parse(&glob::with_roots(&entry.value)).is_ok_and(|stricter| stricter.matches(text.as_bytes()))
     })
 }
 

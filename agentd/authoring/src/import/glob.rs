@@ -29,8 +29,13 @@ pub(super) fn patterns(text: &str) -> Result<Vec<String>, &'static str> {
     }
     // A directory stands for what is in it.
     let found = [path.clone(), format!("{path}/**")];
-    let valid = found.iter().all(|pattern| Pattern::parse(&pattern.replace("${", "").replace('}', "")).is_ok());
+    let valid = found.iter().all(|pattern| Pattern::parse(&with_roots(pattern)).is_ok());
     if valid { Ok(found.to_vec()) } else { Err("it is no pattern that a spec takes") }
+}
+
+/// A pattern with directories in the place of its variables, so that it can be read and compared.
+pub(super) fn with_roots(pattern: &str) -> String {
+    pattern.replacen("${workspace}", "/workspace", 1).replacen("${home}", "/home", 1)
 }
 
 /// A name without a directory is meant at any depth.
