@@ -41,6 +41,9 @@ pub(crate) fn rewrite(
     let role = identity.role.unwrap_or(spec.agent.role);
     let mut editor = Editor { file: source.file, document: &mut document, assumed: Vec::new(), notes: Vec::new() };
     editor.agent(identity, role, version)?;
+    let owner = identity.owner.is_some() || spec.agent.owner.is_some();
+    let description = identity.description.is_some() || !spec.agent.description.is_empty();
+    editor.notes.extend(identity::missing_notes(owner, description));
     editor.anatomy(identity, role)?;
     editor.economics(identity)?;
     editor.containment()?;

@@ -195,11 +195,19 @@ fn fill(draft: &mut SpecDraft, notes: &mut Vec<Note>) {
     let temperature = *draft.anatomy.temperature.get_or_insert(usual_temperature(draft.role));
     notes.extend(assumed_note(&assumed));
     notes.extend(temperature_note(draft.role, temperature));
+    notes.extend(missing_notes(draft.owner.is_some(), draft.description.is_some()));
 }
 
 pub(crate) fn assumed_note(keys: &[String]) -> Option<Note> {
     let why = "nobody said these, so they are usual values of the role; change what does not fit";
     (!keys.is_empty()).then(|| Note::new(NoteKind::Assumed, keys.join(", "), why))
+}
+
+/// What nobody can assume, and without which no agent is promoted.
+pub(crate) fn missing_notes(owner: bool, description: bool) -> impl Iterator<Item = Note> {
+    let why = "nobody said it, and policy asks for it before it promotes an agent; write it in";
+    let parts = [("agent.description", description), ("agent.owner", owner)];
+    parts.into_iter().filter(|(_, said)| !said).map(move |(key, _)| Note::left_out(key, why))
 }
 
 /// A temperature that is no error here and will be one at promotion.

@@ -152,6 +152,10 @@ impl Maker {
             base::workspace(&mut self.spec);
         }
         for pattern in patterns {
+            // A denial of a name is also one of a directory of that name; a grant of a file is not.
+            if answer == Answer::Allow && is_below_a_file(&pattern) {
+                continue;
+            }
             let files = &mut self.spec.files;
             match answer {
                 Answer::Deny => files.deny.add(pattern),
@@ -208,6 +212,12 @@ impl Maker {
             }
         }
     }
+}
+
+/// Whether this stands for what is below something that is named like a file.
+fn is_below_a_file(pattern: &str) -> bool {
+    let name = pattern.strip_suffix("/**").and_then(|path| path.rsplit('/').next());
+    name.is_some_and(|name| workflow::is_like_a_file(name))
 }
 
 /// Whether what is denied or held already speaks about this pattern.

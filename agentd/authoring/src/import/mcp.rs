@@ -183,7 +183,11 @@ impl Maker {
             Some(above) => self.spec.read_tree("The server's own files.", above),
             None if changes => self.spec.change_tree(HEADING, &pattern),
             None => {
-                self.spec.read_tree(HEADING, &pattern);
+                if pattern.rsplit('/').next().is_some_and(workflow::is_like_a_file) {
+                    self.spec.files.read.add_under(HEADING, pattern.clone());
+                } else {
+                    self.spec.read_tree(HEADING, &pattern);
+                }
                 let why = "granted for reading; whether the server changes it is not in the file";
                 self.notes.push(Note::unsure(format!("files.read {pattern}"), why));
             }

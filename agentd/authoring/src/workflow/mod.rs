@@ -75,4 +75,4 @@ fn left_out(step: &str, what: &str, why: &str) -> Note {
     Note::left_out(format!("step \"{step}\": {what}"), why)
 }
 
-pub(crate) use commands::{checked_pattern, granted_by, peer_of};
+pub(crate) use commands::{checked_pattern, granted_by, is_like_a_file, peer_of};
