@@ -51,7 +51,10 @@ fn shipped() -> Vec<(String, String)> {
         .unwrap()
         .map(|entry| {
             let path = entry.unwrap().path();
-            (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(&path).unwrap())
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                std::fs::read_to_string(&path).unwrap(),
+            )
         })
         .collect();
     specs.sort();
@@ -99,7 +102,11 @@ fn every_shipped_spec_is_a_template() {
 #[test]
 fn a_template_gets_the_parts_that_it_lacks() {
     let text = "# Mine.\n[agent]\nname = \"old\"   # who\nrole = \"analysis\"\ntier = 3\nmode = \"observe\"\n\n[files]\ndefault = \"deny\"\n";
-    let draft = good(template::draft(&template::Template { file: "mine.toml", text, identity: Identity::named("new") }));
+    let draft = good(template::draft(&template::Template {
+        file: "mine.toml",
+        text,
+        identity: Identity::named("new"),
+    }));
     insta::assert_snapshot!(shown(&draft));
 }
 
@@ -113,7 +120,8 @@ fn a_clone_keeps_what_is_not_said_and_begins_contained() {
     assert_eq!(spec.anatomy.reasoning.unwrap().temperature.unwrap().0, 900);
     assert!(same.notes.iter().any(|note| note.about == "containment.external_calls = false"));
     // Under a role with a lower limit, a temperature that was kept would only fail at promotion.
-    let calmer = good(clone::draft(&arguments(Identity { role: Some(Role::Compliance), ..Identity::named("twin") })));
+    let calmer =
+        good(clone::draft(&arguments(Identity { role: Some(Role::Compliance), ..Identity::named("twin") })));
     assert!(calmer.text.contains("temperature = 0.1"), "{}", calmer.text);
 }
 
@@ -130,7 +138,10 @@ fn a_workflow_of_the_own_format_becomes_its_spec() {
     insta::assert_snapshot!(shown(&draft));
     let evaluator = evaluator(&draft);
     assert_eq!(path_verdict(&evaluator, PathOp::Create, "/home/ada/project/data/orders.csv"), Verdict::Allow);
-    assert_eq!(verdict(&evaluator, Operation::Address(AddressOp::Connect), "db.example.com:5433"), Verdict::Allow);
+    assert_eq!(
+        verdict(&evaluator, Operation::Address(AddressOp::Connect), "db.example.com:5433"),
+        Verdict::Allow
+    );
 }
 
 #[test]
@@ -253,7 +264,8 @@ fn what_was_said_is_in_the_spec_whatever_it_is_made_of() {
     ];
     for draft in drafts {
         let draft = good(draft);
-        let json = serde_json::to_value(Spec::parse(&draft.text, std::path::Path::new("x")).unwrap()).unwrap();
+        let json =
+            serde_json::to_value(Spec::parse(&draft.text, std::path::Path::new("x")).unwrap()).unwrap();
         assert_eq!(json["agent"]["name"], "new-agent");
         assert_eq!(json["agent"]["role"], "compliance");
         assert_eq!(json["agent"]["tier"], 2);
@@ -270,7 +282,8 @@ fn what_was_said_is_in_the_spec_whatever_it_is_made_of() {
 
 #[test]
 fn a_temperature_that_would_not_be_promoted_is_noted() {
-    let identity = Identity { role: Some(Role::Compliance), temperature: Some(0.9), ..Identity::named("hot") };
+    let identity =
+        Identity { role: Some(Role::Compliance), temperature: Some(0.9), ..Identity::named("hot") };
     let draft = good(scratch::draft(&scratch::Scratch { identity }));
     let note = draft.notes.iter().find(|note| note.kind == NoteKind::Unsure).expect("a note");
     assert_eq!(note.about, "anatomy.reasoning.temperature");

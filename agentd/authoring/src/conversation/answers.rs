@@ -37,9 +37,17 @@ impl Answers {
         let wrong = |problem: String| AuthoringError::value(key, problem);
         let (key, kind) = questions::kind(key).ok_or_else(|| wrong(unknown(key)))?;
         let typed = typed.trim();
-        let typed = if typed.is_empty() { questions::default(key, self).unwrap_or_default() } else { typed.to_owned() };
+        let typed = if typed.is_empty() {
+            questions::default(key, self).unwrap_or_default()
+        } else {
+            typed.to_owned()
+        };
         let entries = match kind {
-            Kind::List => typed.split(',').map(|entry| entry.trim().to_owned()).filter(|entry| !entry.is_empty()).collect(),
+            Kind::List => typed
+                .split(',')
+                .map(|entry| entry.trim().to_owned())
+                .filter(|entry| !entry.is_empty())
+                .collect(),
             Kind::Text | Kind::Choice(_) | Kind::Number | Kind::YesNo => vec![typed],
         };
         let entries = check(kind, entries).map_err(|problem| AuthoringError::value(key, problem))?;
@@ -123,7 +131,8 @@ impl<'de> Deserialize<'de> for Answers {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Answers, A::Error> {
                 let mut answers = Answers::default();
                 while let Some(key) = map.next_key::<String>()? {
-                    let (key, kind) = questions::kind(&key).ok_or_else(|| de::Error::custom(unknown(&key)))?;
+                    let (key, kind) =
+                        questions::kind(&key).ok_or_else(|| de::Error::custom(unknown(&key)))?;
                     let entries = map.next_value_seed(Entries { key, kind })?;
                     answers.given.insert(key, entries);
                 }
@@ -208,13 +217,19 @@ mod tests {
     #[test]
     fn errors_of_a_file_name_line_and_key() {
         for (text, wanted) in [
-            ("purpose = \"x\"\nrole = \"boss\"\n", "a.toml:2: role: `boss` is none of compliance, analysis, ideation"),
+            (
+                "purpose = \"x\"\nrole = \"boss\"\n",
+                "a.toml:2: role: `boss` is none of compliance, analysis, ideation",
+            ),
             ("purpose = \"x\"\n\ntier = 9\n", "a.toml:3: tier: `9` is none of 1, 2, 3, 4"),
             ("temperature = \"hot\"\n", "a.toml:1: temperature: `hot` is no number"),
             ("purpose = [\"x\"]\n", "a.toml:1: purpose: a list, but one answer is wanted"),
             ("rolle = \"x\"\n", "a.toml:1: there is no question `rolle`"),
             ("role = \n", "a.toml:1: "),
-            ("{\n \"purpose\": \"x\",\n \"serves\": \"maybe\"\n}", "a.toml:3: serves: `maybe` is neither yes nor no"),
+            (
+                "{\n \"purpose\": \"x\",\n \"serves\": \"maybe\"\n}",
+                "a.toml:3: serves: `maybe` is neither yes nor no",
+            ),
         ] {
             let error = Answers::parse("a.toml", text).expect_err(text).to_string();
             assert!(error.starts_with(wanted) && !error.contains('\n'), "{error}");

@@ -42,7 +42,8 @@ pub fn draft(arguments: &Conversation<'_>) -> Result<Draft, AuthoringError> {
     };
     let mut spec = SpecDraft::new(role);
     let mut notes = Vec::new();
-    spec.head = vec!["Made of answers to questions. Add and take away as the work shows what it needs.".to_owned()];
+    spec.head =
+        vec!["Made of answers to questions. Add and take away as the work shows what it needs.".to_owned()];
     base::grant(&mut spec);
     program::work(&mut spec, work(answers.text("workspace")));
     for name in answers.list("programs") {
@@ -58,7 +59,9 @@ pub fn draft(arguments: &Conversation<'_>) -> Result<Draft, AuthoringError> {
         spec.change_tree(NAMED, &pattern);
     }
     for peer in answers.list("connects") {
-        spec.network.connect.add_under(NAMED, workflow::peer_of(peer).map_err(|problem| about("connects", problem))?);
+        spec.network
+            .connect
+            .add_under(NAMED, workflow::peer_of(peer).map_err(|problem| about("connects", problem))?);
     }
     if answers.is_yes("serves") {
         let port = answers.number("port").and_then(|port| port.parse().ok()).unwrap_or(8000);
@@ -67,7 +70,11 @@ pub fn draft(arguments: &Conversation<'_>) -> Result<Draft, AuthoringError> {
     }
     answers.list("asks").iter().for_each(|command| spec.exec.commands_hold.add(command.clone()));
     answers.list("never").iter().for_each(|command| spec.exec.commands_deny.add(command.clone()));
-    if [&answers.list("reads"), &answers.list("writes")].into_iter().flat_map(|list| list.iter()).any(|path| !path.starts_with(['/', '~'])) {
+    if [&answers.list("reads"), &answers.list("writes")]
+        .into_iter()
+        .flat_map(|list| list.iter())
+        .any(|path| !path.starts_with(['/', '~']))
+    {
         base::workspace(&mut spec);
     }
     spec.finish(&identity(&arguments.identity, answers), notes)

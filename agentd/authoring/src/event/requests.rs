@@ -195,7 +195,7 @@ fn check_path(op: PathOp, path: &str) -> Result<(), String> {
     let whole = below.is_some_and(|below| {
         below.is_empty() || !below.split('/').any(|part| matches!(part, "" | "." | ".."))
     });
-    if (!whole && !is_abstract) || (op == PathOp::Bind && !is_abstract) {
+    if !is_abstract && (!whole || op == PathOp::Bind) {
         return Err("this is no whole path, so no pattern can name it".to_owned());
     }
     if path.contains(char::is_control) {
@@ -211,7 +211,8 @@ fn target(op: AddressOp, address: IpAddr, protocol: &str, name: Option<&str>) ->
     let mut address = address::canonical(address);
     // Connecting to the unspecified address is decided as loopback.
     if op == AddressOp::Connect && address.is_unspecified() {
-        address = if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+        address =
+            if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
     }
     let name = name.map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
     let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -270,7 +271,9 @@ fn reason_to_leave_out(record: &Record) -> Option<String> {
 fn object_text(object: &Object) -> String {
     match object {
         Object::File { path, .. } | Object::Exec { path, .. } | Object::FileIo { path, .. } => path.clone(),
-        Object::Address { address, port, .. } | Object::PeerIo { address, port, .. } => format!("{address}:{port}"),
+        Object::Address { address, port, .. } | Object::PeerIo { address, port, .. } => {
+            format!("{address}:{port}")
+        }
         Object::Resolved { name, .. } => name.clone(),
         Object::Class { detail } | Object::Credentials { detail } => detail.clone(),
         Object::Fork { child_pid, .. } => child_pid.to_string(),

@@ -11,14 +11,21 @@ use crate::{SpecDraft, base};
 
 /// What the shell does itself.
 const BUILT_IN: [&str; 36] = [
-    ":", ".", "[", "[[", "alias", "break", "cd", "continue", "declare", "echo", "eval", "exit", "export", "false", "hash",
-    "kill", "let", "local", "popd", "printf", "pushd", "pwd", "read", "readonly", "return", "set", "shift", "shopt",
-    "source", "test", "trap", "true", "type", "ulimit", "umask", "unset",
+    ":", ".", "[", "[[", "alias", "break", "cd", "continue", "declare", "echo", "eval", "exit", "export",
+    "false", "hash", "kill", "let", "local", "popd", "printf", "pushd", "pwd", "read", "readonly", "return",
+    "set", "shift", "shopt", "source", "test", "trap", "true", "type", "ulimit", "umask", "unset",
 ];
 const WAITING: [&str; 2] = ["wait", "jobs"];
 /// What runs the rest of its words, with how many words of its own before them that are no options.
 const WRAPPERS: [(&str, usize); 9] = [
-    ("env", 0), ("exec", 0), ("command", 0), ("time", 0), ("nohup", 0), ("nice", 0), ("xargs", 0), ("timeout", 1),
+    ("env", 0),
+    ("exec", 0),
+    ("command", 0),
+    ("time", 0),
+    ("nohup", 0),
+    ("nice", 0),
+    ("xargs", 0),
+    ("timeout", 1),
     ("sudo", 0),
 ];
 /// Options of wrappers whose value is the next word.
@@ -65,7 +72,8 @@ impl<'d> Grants<'d> {
             }
             let Some(pattern) = file_pattern(&redirect.file.text) else {
                 let about = format!("step \"{step}\": a redirection to `{}`", redirect.file.text);
-                self.notes.push(Note::left_out(about, "it leaves the workspace by `..`; name the file in full"));
+                self.notes
+                    .push(Note::left_out(about, "it leaves the workspace by `..`; name the file in full"));
                 continue;
             };
             self.workspace_of(&pattern);
@@ -138,7 +146,9 @@ impl<'d> Grants<'d> {
         let known = arguments.iter().filter(|word| !word.is_open).map(|word| word.text.as_str());
         for text in known {
             let peer = match program {
-                "curl" | "wget" | "git" | "pip" | "pip3" | "npm" | "helm" | "psql" | "pg_dump" => url_peer(text),
+                "curl" | "wget" | "git" | "pip" | "pip3" | "npm" | "helm" | "psql" | "pg_dump" => {
+                    url_peer(text)
+                }
                 _ => None,
             };
             let peer = peer.or_else(|| (program == "git").then(|| ssh_peer(text)).flatten());
@@ -286,7 +296,9 @@ pub(crate) fn checked_pattern(path: &str) -> Result<String, String> {
     let expanded = path.strip_prefix('~').map_or_else(|| path.to_owned(), |rest| format!("${{home}}{rest}"));
     let usable = !path.is_empty() && !path.contains(char::is_control);
     let pattern = file_pattern(&expanded).filter(|pattern| usable && pattern != "/");
-    pattern.ok_or_else(|| format!("`{path}` is no file or directory that can be granted; name one below `/`, without `..`"))
+    pattern.ok_or_else(|| {
+        format!("`{path}` is no file or directory that can be granted; name one below `/`, without `..`")
+    })
 }
 
 /// Whether a name has an ending, as directories seldom have.
@@ -320,7 +332,11 @@ mod tests {
             ("exec /opt/tool/bin/run", "/opt/tool/bin/run"),
             ("./build.sh", "${workspace}/**"),
         ] {
-            assert!(programs(command).iter().any(|path| path == wanted), "{command}: {:?}", programs(command));
+            assert!(
+                programs(command).iter().any(|path| path == wanted),
+                "{command}: {:?}",
+                programs(command)
+            );
         }
         assert!(programs("cd x; f() { :; }; f; export A=b; wait").is_empty());
     }
