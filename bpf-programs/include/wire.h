@@ -136,6 +136,9 @@ struct agent {
 	__u32 names;       /* word index of the table of {ranges, count} by rule index */
 	__u32 class_answer[NR_CLASS_OPS];
 	__u32 capability_answer[NR_CAPABILITIES];
+	/* What these rules were made of, for whoever reads them back; no hook looks at it. */
+	__u8 spec_sha256[32];
+	__u8 policy_sha256[32];
 };
 
 /* The automaton in the arena: one comb-compressed DFA. All offsets are words relative to the automaton.

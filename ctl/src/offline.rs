@@ -8,7 +8,7 @@ use std::path::Path;
 
 use agentguard_core::rule::Rule;
 use agentguard_core::spec::{ResolvedSpec, Spec, SpecError, Variables};
-use agentguard_policy::{AgentFacts, HostFacts, Input, PolicySet};
+use agentguard_policy::{AgentFacts, HostFacts, Input, PolicySet, UNREGISTERED};
 use nix::unistd::{Uid, User};
 
 use crate::exit::Failure;
@@ -89,6 +89,7 @@ fn agent_facts(resolved: &ResolvedSpec, caller: Caller) -> Result<AgentFacts, Fa
         uid: caller.uid,
         home: caller.home,
         variables: resolved.variables().clone(),
+        state: UNREGISTERED.to_owned(),
     })
 }
 

@@ -36,11 +36,14 @@ trees(directories) := {pattern |
 	some pattern in [directory, sprintf("%s/**", [directory])]
 }
 
-# The most trusted tier may change system configuration, on the record.
+# The most trusted tier may change system configuration, on the record, unless it has lost that trust.
 trusted if {
 	input.agent.tier == 1
 	input.agent.role != "ideation"
+	not restricted
 }
+
+restricted if input.agent.state == "GOVERNED_RESTRICTED"
 
 default verdict_on_configuration := "deny"
 

@@ -104,6 +104,8 @@ test_persistence_is_denied_but_for_the_most_trusted_tier if {
 	denying("write", "/home/*/.bashrc") == {"login_persistence"} with input as as_agent({})
 	guardrail("system_persistence").verdict == "audit" with input as as_agent({"tier": 1, "role": "compliance"})
 	guardrail("system_persistence").verdict == "deny" with input as as_agent({"tier": 1, "role": "ideation"})
+	restricted := as_agent({"tier": 1, "role": "compliance", "state": "GOVERNED_RESTRICTED"})
+	guardrail("system_persistence").verdict == "deny" with input as restricted
 }
 
 test_secrets_of_people_are_denied if {

@@ -4,6 +4,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
+use agentguard_core::ids::AgentName;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -13,9 +14,11 @@ use tonic::{Code, Request, Status, Streaming};
 use crate::report;
 use crate::v1::agentd_client::AgentdClient;
 use crate::v1::{
-    AnswerRequest, ApprovalsRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, GrantsRequest,
-    Json, PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
-    ReleaseRequest, RevokeRequest,
+    AgentRequest, AgentRevisionRequest, AgentSpecRequest, AnswerRequest, ApprovalsRequest, BudgetAddRequest,
+    BudgetReportRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, GovernanceCheckRequest,
+    GrantsRequest, Json, KeyGenerateRequest, KeyRevokeRequest, KeyTrustRequest, PolicyExplainRequest,
+    PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest, ReleaseRequest,
+    RevokeRequest,
 };
 use crate::{GROUP, MAX_MESSAGE_BYTES};
 
@@ -182,9 +185,9 @@ impl Client {
         value(self.rpc.explain(ExplainRequest { id: id.to_owned() }).await)
     }
 
-    /// Reads the policy again and puts it into force for every agent, or for none.
-    pub async fn policy_reload(&mut self) -> Result<report::PolicyChange, ClientError> {
-        value(self.rpc.policy_reload(Empty {}).await)
+    /// Reads the policy again and puts it into force for every agent, or for none: how far that is, then what changed.
+    pub async fn policy_reload(&mut self) -> Result<Documents<report::PolicyLine>, ClientError> {
+        Ok(Documents::new(self.rpc.policy_reload(Empty {}).await?.into_inner()))
     }
 
     /// Policies that were in force, newest first.
@@ -193,8 +196,12 @@ impl Client {
     }
 
     /// Puts an earlier policy into force; empty: the one before the running one.
-    pub async fn policy_rollback(&mut self, version: &str) -> Result<report::PolicyChange, ClientError> {
-        value(self.rpc.policy_rollback(PolicyRollbackRequest { version: version.to_owned() }).await)
+    pub async fn policy_rollback(
+        &mut self,
+        version: &str,
+    ) -> Result<Documents<report::PolicyLine>, ClientError> {
+        let request = PolicyRollbackRequest { version: version.to_owned() };
+        Ok(Documents::new(self.rpc.policy_rollback(request).await?.into_inner()))
     }
 
     /// Held requests that wait or waited for people.
@@ -242,6 +249,136 @@ impl Client {
         request: PolicyReplayRequest,
     ) -> Result<Documents<report::ReplayLine>, ClientError> {
         Ok(Documents::new(self.rpc.policy_replay(request).await?.into_inner()))
+    }
+
+    /// Registers an agent in the sandbox.
+    pub async fn agent_create(
+        &mut self,
+        request: AgentSpecRequest,
+    ) -> Result<report::RegisteredAgent, ClientError> {
+        value(self.rpc.agent_create(request).await)
+    }
+
+    /// Gives a registered agent another spec: it is in the sandbox again.
+    pub async fn agent_update(
+        &mut self,
+        request: AgentSpecRequest,
+    ) -> Result<report::RegisteredAgent, ClientError> {
+        value(self.rpc.agent_update(request).await)
+    }
+
+    /// A registered agent, and whether what runs is what was signed.
+    pub async fn agent_show(&mut self, request: AgentRequest) -> Result<report::AgentDetail, ClientError> {
+        value(self.rpc.agent_show(request).await)
+    }
+
+    /// What became of a registered agent, oldest first.
+    pub async fn agent_history(
+        &mut self,
+        request: AgentRequest,
+    ) -> Result<Vec<agentguard_governance::register::Step>, ClientError> {
+        value(self.rpc.agent_history(request).await)
+    }
+
+    /// The text of a spec that a registered agent has or had.
+    pub async fn agent_revision(&mut self, request: AgentRevisionRequest) -> Result<String, ClientError> {
+        value(self.rpc.agent_revision(request).await)
+    }
+
+    /// What would be said to a promotion, and to a start.
+    pub async fn agent_validate(&mut self, request: AgentRequest) -> Result<report::Validation, ClientError> {
+        value(self.rpc.agent_validate(request).await)
+    }
+
+    /// Asks policy to let an agent out of the sandbox, and signs that.
+    pub async fn agent_promote(&mut self, request: AgentRequest) -> Result<report::Promotion, ClientError> {
+        value(self.rpc.agent_promote(request).await)
+    }
+
+    /// Puts a promoted agent under the tightened rules of policy.
+    pub async fn agent_restrict(
+        &mut self,
+        request: AgentRequest,
+    ) -> Result<report::RegisteredAgent, ClientError> {
+        value(self.rpc.agent_restrict(request).await)
+    }
+
+    /// Takes a person's restriction back.
+    pub async fn agent_lift(
+        &mut self,
+        request: AgentRequest,
+    ) -> Result<report::RegisteredAgent, ClientError> {
+        value(self.rpc.agent_lift(request).await)
+    }
+
+    /// Stops an agent for good: it starts when it is promoted again.
+    pub async fn agent_revoke(
+        &mut self,
+        request: AgentRequest,
+    ) -> Result<report::RegisteredAgent, ClientError> {
+        value(self.rpc.agent_revoke(request).await)
+    }
+
+    /// Forgets a registered agent.
+    pub async fn agent_delete(&mut self, request: AgentRequest) -> Result<AgentName, ClientError> {
+        value(self.rpc.agent_delete(request).await)
+    }
+
+    /// What would be said to a promotion for a place.
+    pub async fn governance_check(
+        &mut self,
+        request: GovernanceCheckRequest,
+    ) -> Result<report::Validation, ClientError> {
+        value(self.rpc.governance_check(request).await)
+    }
+
+    /// Makes a key.
+    pub async fn key_generate(
+        &mut self,
+        request: KeyGenerateRequest,
+    ) -> Result<report::KeyChange, ClientError> {
+        value(self.rpc.key_generate(request).await)
+    }
+
+    /// Trusts a public key from elsewhere.
+    pub async fn key_trust(&mut self, request: KeyTrustRequest) -> Result<report::KeyChange, ClientError> {
+        value(self.rpc.key_trust(request).await)
+    }
+
+    /// Ends a key: nothing that it signed counts any more.
+    pub async fn key_revoke(&mut self, request: KeyRevokeRequest) -> Result<report::KeyChange, ClientError> {
+        value(self.rpc.key_revoke(request).await)
+    }
+
+    /// Makes a key that signs from now on, and signs every proof anew.
+    pub async fn key_rotate(
+        &mut self,
+        request: KeyGenerateRequest,
+    ) -> Result<report::KeyChange, ClientError> {
+        value(self.rpc.key_rotate(request).await)
+    }
+
+    /// Adds to what an agent spent.
+    pub async fn budget_add(&mut self, request: BudgetAddRequest) -> Result<report::Spent, ClientError> {
+        value(self.rpc.budget_add(request).await)
+    }
+
+    /// What was spent in a month.
+    pub async fn budget_report(
+        &mut self,
+        request: BudgetReportRequest,
+    ) -> Result<report::BudgetReport, ClientError> {
+        value(self.rpc.budget_report(request).await)
+    }
+
+    /// Registered agents, by name.
+    pub async fn agent_list(&mut self) -> Result<Vec<report::RegisteredAgent>, ClientError> {
+        value(self.rpc.agent_list(Empty {}).await)
+    }
+
+    /// Keys that count, and that did.
+    pub async fn keys(&mut self) -> Result<report::KeyList, ClientError> {
+        value(self.rpc.keys(Empty {}).await)
     }
 }
 

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use agentguard_core::approval::{State, Vote};
+use agentguard_core::approval::{self, Vote};
 use agentguard_core::held::Asker;
 use agentguard_core::ids::{AgentKey, AgentName, IncidentId};
 use agentguard_core::record::Record;
 use agentguard_core::rule::{Rule, Source};
 use agentguard_core::verdict::{Layer, Severity, Verdict};
+use agentguard_governance::admission::Admission;
+use agentguard_governance::keys::TrustedKey;
+use agentguard_governance::proof::{Envelope, Proof};
+use agentguard_governance::state::{Standing, State};
 use serde::{Deserialize, Serialize};
 
 /// One row of a query: column to value, in the order of the columns.
@@ -78,7 +82,7 @@ pub struct ApprovalView {
     /// Incident of the request: what `agentctl approvals approve` takes.
     pub id: IncidentId,
     /// `pending`, `approved`, `denied`, `expired`, `withdrawn` or `revoked`.
-    pub state: State,
+    pub state: approval::State,
     /// How bad it would be.
     pub severity: Severity,
     /// Why people are asked.
@@ -125,6 +129,8 @@ pub enum AgentState {
     Finished,
     /// Freed by a person.
     Released,
+    /// Ended by agentd: it may not run any more.
+    Stopped,
 }
 
 /// An agent.
@@ -162,6 +168,271 @@ pub struct AgentView {
     pub records: u64,
     /// Denials of it in the store.
     pub denied: u64,
+    /// The registered agent that it is a run of.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub registered: Option<AgentName>,
+    /// `UNREGISTERED`, or the state in which its rules are: `SANDBOX`, `GOVERNED_VALID`, `GOVERNED_RESTRICTED`.
+    #[serde(default = "unregistered")]
+    pub governance: String,
+}
+
+/// Agents that are run without being registered.
+pub const UNREGISTERED: &str = "UNREGISTERED";
+
+fn unregistered() -> String {
+    UNREGISTERED.to_owned()
+}
+
+/// A registered agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegisteredAgent {
+    /// Name, unique on the host.
+    pub name: AgentName,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// Why it is restricted or invalidated.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub reason: String,
+    /// Counts its specs.
+    pub revision: u32,
+    /// Of the spec, as its author counts.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<String>,
+    /// From the spec.
+    pub description: String,
+    /// Who answers for it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
+    /// Role class.
+    pub role: String,
+    /// 1 to 4.
+    pub tier: u8,
+    /// Over the canonical form of its spec.
+    pub spec_sha256: String,
+    /// How it was made.
+    pub origin: String,
+    /// Wall clock.
+    pub created_ns: u64,
+    /// By whom.
+    pub created_by: String,
+    /// Wall clock, when anything about it changed.
+    pub updated_ns: u64,
+    /// Wall clock; from then on it does not start. In the sandbox the end of its time there, else that of its proof.
+    pub expires_ns: u64,
+    /// What it may cost in a month.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub monthly_budget_usd: Option<f64>,
+    /// What it cost this month.
+    pub spent_usd: f64,
+    /// Names under which it runs now.
+    pub running: Vec<AgentName>,
+    /// What is wrong with what is stored of it; it does not start.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub problem: Option<String>,
+}
+
+/// A registered agent with everything that says whether it may start, and whether what runs is what was signed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentDetail {
+    /// The agent.
+    #[serde(flatten)]
+    pub agent: RegisteredAgent,
+    /// Text of its spec.
+    pub spec: String,
+    /// Values of variables that a start does not have to give.
+    pub variables: BTreeMap<String, String>,
+    /// Its proof, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub proof: Option<ProofView>,
+    /// Whether it may start now, check by check.
+    pub admission: Admission,
+    /// The policy in force: SHA-256 over its files.
+    pub policy_sha256: String,
+    /// Where it runs.
+    pub instances: Vec<InstanceView>,
+}
+
+/// A proof, and what its signature is worth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofView {
+    /// As it is stored.
+    pub envelope: Envelope,
+    /// What it says.
+    pub proof: Proof,
+    /// `good`, `wrong`, `revoked` or `unknown`.
+    pub signature: String,
+}
+
+/// One run of a registered agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceView {
+    /// As `agentctl agents` shows it.
+    #[serde(flatten)]
+    pub agent: AgentView,
+    /// The rules that the kernel has for it.
+    pub kernel: KernelProof,
+}
+
+/// What was read back from the kernel, and whether it is what the spec and the policy make.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct KernelProof {
+    /// The rules are made of the spec and the policy that the proof names (in the sandbox: that are there now), and every
+    /// word of them is in the kernel.
+    pub holds: bool,
+    /// In the agent's entry of the kernel's table.
+    pub spec_sha256: String,
+    /// In the agent's entry of the kernel's table.
+    pub policy_sha256: String,
+    /// What is otherwise, one line each.
+    pub differences: Vec<String>,
+}
+
+/// What stands against an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusalView {
+    /// `<pack>.<id>`.
+    pub id: String,
+    /// What is wrong, and what to change.
+    pub reason: String,
+    /// `restrict` or `invalidate`: what becomes of an agent that is promoted already.
+    pub then: String,
+    /// Where the rule is written.
+    pub source: Source,
+}
+
+/// Whether an agent could be promoted, and could start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Nothing stands against it.
+    pub ok: bool,
+    /// What policy would say to a promotion by the caller, all of it.
+    pub refusals: Vec<RefusalView>,
+    /// Whether it may start now.
+    pub admission: Admission,
+}
+
+/// What came of a promotion.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// `PROMOTION_SUCCESS` or `PROMOTION_DENIED`.
+    pub code: String,
+    /// Everything that stands against it.
+    pub refusals: Vec<RefusalView>,
+    /// The agent as it is now.
+    pub agent: RegisteredAgent,
+}
+
+/// What another policy made of one agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revalidated {
+    /// The agent.
+    pub agent: AgentName,
+    /// Where it stood.
+    pub before: State,
+    /// Where it stands now.
+    pub after: State,
+    /// What stands against it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub refusals: Vec<RefusalView>,
+}
+
+/// A key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyView {
+    /// The key, as it is trusted.
+    #[serde(flatten)]
+    pub key: TrustedKey,
+    /// It signs from now on.
+    pub active: bool,
+    /// Its secret is on this host.
+    pub has_secret: bool,
+    /// Agents whose proofs it signed.
+    pub proofs: u32,
+    /// PEM, of Ed25519 only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub public_pem: Option<String>,
+}
+
+/// Every key, and what is wrong with the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyList {
+    /// Keys in the order in which they came.
+    pub keys: Vec<KeyView>,
+    /// What is wrong, one line each.
+    pub problems: Vec<String>,
+}
+
+/// What a change of keys did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyChange {
+    /// The key.
+    pub key: KeyView,
+    /// Proofs that were signed anew.
+    pub resigned: u32,
+    /// Agents that run no more, because their proofs do not hold any more.
+    pub stopped: Vec<AgentName>,
+}
+
+/// What was spent in a month.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BudgetReport {
+    /// `2026-11`.
+    pub month: String,
+    /// By agent, the most expensive first.
+    pub agents: Vec<AgentSpend>,
+    /// All together.
+    pub spent_usd: f64,
+}
+
+/// What one agent spent in a month.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentSpend {
+    /// The agent.
+    pub agent: AgentName,
+    /// Dollars.
+    pub spent_usd: f64,
+    /// What it may spend.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub monthly_budget_usd: Option<f64>,
+    /// Percent of the budget, rounded down.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub percent: Option<u64>,
+    /// Highest alert that was passed: 80, 90 or 100.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub alert: Option<u8>,
+    /// Entries.
+    pub entries: u64,
+    /// Where the agent stands.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub state: Option<State>,
+}
+
+/// An amount that was added.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spent {
+    /// The agent's month, with it.
+    pub total: AgentSpend,
+    /// False if an entry of this key was there already.
+    pub added: bool,
+    /// The alert that it set off.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub alert: Option<u8>,
+}
+
+/// One line of a reload: how far it is, then what changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum PolicyLine {
+    /// So many agents were looked at again.
+    Progress {
+        /// Done.
+        done: u32,
+        /// Of so many.
+        total: u32,
+    },
+    /// The end.
+    Change(PolicyChange),
 }
 
 /// An enrolment that worked.
@@ -172,6 +443,9 @@ pub struct Enrolled {
     /// Its cgroup, if it has one of its own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cgroup: Option<String>,
+    /// Its scratch directory, in the sandbox.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scratch: Option<String>,
     /// Tasks that were governed at once.
     pub tasks: u32,
     /// What the user should know, one line each.
@@ -294,6 +568,12 @@ pub struct PolicyChange {
     pub changed: bool,
     /// Agents whose rules were replaced.
     pub agents: u32,
+    /// Registered agents that policy was asked about again.
+    #[serde(default)]
+    pub revalidated: Vec<Revalidated>,
+    /// How long that took, milliseconds.
+    #[serde(default)]
+    pub took_ms: u64,
     /// What the user should know, one line each.
     pub warnings: Vec<String>,
 }

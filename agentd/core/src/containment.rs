@@ -166,7 +166,7 @@ mod tests {
     use crate::decide::{Evaluator, Request};
     use crate::lower;
     use crate::operation::Operation;
-    use crate::rule::{Defaults, Ruleset};
+    use crate::rule::Ruleset;
     use crate::spec::{Spec, Variables};
 
     const SCRATCH: &str = "/var/lib/agentguard-scratch/a-1";
@@ -245,7 +245,7 @@ mod tests {
             ("mount", ""),
             ("kernel", ""),
             ("signal", ""),
-            ("capability", "cap_sys_admin"),
+            ("cap_sys_admin", ""),
         ] {
             assert_eq!(verdict(&evaluator, operation, object), Verdict::Deny, "{operation} {object}");
         }

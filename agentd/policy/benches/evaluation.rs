@@ -1,10 +1,14 @@
-//! What asking the shipped policy costs: loading it, the guardrails of one agent, the findings of one request.
+//! What asking the shipped policy costs: loading it, the guardrails of one agent, the findings of one request, and what it
+//! has against one promotion.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 
-use agentguard_policy::{AgentFacts, HostFacts, Input, PolicyFiles, PolicySet, PreparedInput, RequestFacts};
+use agentguard_policy::{
+    Actor, AgentFacts, HostFacts, Input, PolicyFiles, PolicySet, PreparedInput, PromotionAction,
+    PromotionFacts, RequestFacts, UNREGISTERED,
+};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn input() -> Input {
@@ -18,6 +22,7 @@ fn input() -> Input {
             uid: 1000,
             home: "/home/ada".to_owned(),
             variables: BTreeMap::from([("workspace".to_owned(), "/srv/work".to_owned())]),
+            state: UNREGISTERED.to_owned(),
         },
         host: HostFacts {
             hostname: "bench".to_owned(),
@@ -55,6 +60,30 @@ fn requests() -> [(&'static str, RequestFacts); 3] {
     [("read", read), ("connect", connect), ("exec", exec)]
 }
 
+/// A spec that nothing stands against.
+fn whole() -> serde_json::Value {
+    serde_json::json!({
+        "agent": {"description": "Writes code.", "version": "1.0.0", "owner": "ada@example.com",
+            "expires": "2100-01-01T00:00:00Z", "capabilities": ["code.write"]},
+        "anatomy": {"reasoning": {"model": "m", "temperature": 0.3}, "inputs": ["i"], "actions": ["a"],
+            "memory": "none"},
+        "economics": {"monthly_budget_usd": 150.0},
+        "containment": {"external_calls": false, "persistent_writes": false, "loopback": true},
+    })
+}
+
+fn revalidation() -> PromotionFacts {
+    PromotionFacts {
+        action: PromotionAction::Revalidate,
+        actor: Actor::default(),
+        environment: "prod".to_owned(),
+        tier: 2,
+        budget_limit_usd: None,
+        spent_usd: 12.5,
+        time_ns: 1_767_268_800_000_000_000,
+    }
+}
+
 fn evaluation(criterion: &mut Criterion) {
     let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");
     let files = PolicyFiles::read(&policies).expect("the shipped policy is there");
@@ -67,6 +96,14 @@ fn evaluation(criterion: &mut Criterion) {
         let name = format!("findings/{name}");
         criterion.bench_function(&name, |bench| {
             bench.iter(|| set.findings(black_box(&prepared), black_box(&request)))
+        });
+    }
+    // A change of policy asks this of every registered agent.
+    for (name, spec) in [("whole", whole()), ("bare", serde_json::json!({}))] {
+        let agent = AgentFacts { spec, state: "GOVERNED_VALID".to_owned(), ..input.agent.clone() };
+        let agent = Input { agent, host: input.host.clone() };
+        criterion.bench_function(&format!("refusals/{name}"), |bench| {
+            bench.iter(|| set.refusals(&PreparedInput::new(black_box(&agent)), black_box(&revalidation())))
         });
     }
 }

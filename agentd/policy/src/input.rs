@@ -1,4 +1,4 @@
-//! What packs see: facts about the agent, the host and, for findings, one request.
+//! What packs see: facts about the agent, the host and what is asked about: one request, or one promotion.
 //!
 //! The field names here are the policy input reference: a pack that names a field that is not here does not load.
 
@@ -38,6 +38,17 @@ pub struct AgentFacts {
     pub home: String,
     /// The values in force of the spec's variables, with `home`, `user` and `uid`, not escaped.
     pub variables: BTreeMap<String, String>,
+    /// Where it stands in governance: [`UNREGISTERED`], or the state of a registered agent. Inputs that were stored
+    /// before there was governance have none.
+    #[serde(default = "unregistered")]
+    pub state: String,
+}
+
+/// `input.agent.state` of an agent that is run without being registered.
+pub const UNREGISTERED: &str = "UNREGISTERED";
+
+fn unregistered() -> String {
+    UNREGISTERED.to_owned()
 }
 
 /// `input.host`.
@@ -126,6 +137,46 @@ pub struct HeldFacts {
     pub asker: Asker,
     /// The agent's newest records, newest first.
     pub recent: Vec<Recent>,
+}
+
+/// `input.promotion`: what is asked about an agent's place in governance, and by whom.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PromotionFacts {
+    /// What brought the question up.
+    pub action: PromotionAction,
+    /// Who asks.
+    pub actor: Actor,
+    /// Where the agent is to run; empty if that was not asked.
+    pub environment: String,
+    /// The agent's tier, or the one that was asked about.
+    pub tier: u8,
+    /// Most that the agent may spend in a month, if that was asked.
+    pub budget_limit_usd: Option<f64>,
+    /// Spent this month.
+    pub spent_usd: f64,
+    /// Wall clock, nanoseconds since 1970.
+    pub time_ns: u64,
+}
+
+/// `input.promotion.action`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PromotionAction {
+    /// Somebody wants the agent out of its sandbox.
+    Promote,
+    /// The agent is out of it; policy, spec or spending changed.
+    Revalidate,
+    /// Somebody wants to know what a promotion would be refused for.
+    Check,
+}
+
+/// `input.promotion.actor`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Actor {
+    /// User name; empty if agentd itself asks.
+    pub name: String,
+    /// `agent_admin`, `policy_admin`; none for everybody else.
+    pub roles: Vec<String>,
 }
 
 /// Facts about held requests that a policy reads. To find one out takes longer than most policies need to answer.
@@ -251,100 +302,6 @@ impl RequestFacts {
     }
 }
 
-/// Inputs with which a set is tried before it is loaded, so that a rule that cannot be evaluated is found then and
-/// not when an agent starts.
-pub(crate) mod sample {
-    use std::net::Ipv4Addr;
-
-    use super::{AgentFacts, Asker, BTreeMap, HeldFacts, HostFacts, Input, Interface, Recent, RequestFacts};
-    use agentguard_core::held::{Ancestor, HeldProcess};
-
-    const ROLES: [&str; 3] = ["compliance", "analysis", "ideation"];
-    const TIERS: std::ops::RangeInclusive<u8> = 1..=4;
-
-    /// One input per role and tier, every second one without a workspace.
-    pub(crate) fn inputs() -> impl Iterator<Item = Input> {
-        TIERS.flat_map(|tier| ROLES.map(|role| input(role, tier)))
-    }
-
-    fn input(role: &str, tier: u8) -> Input {
-        let workspace = if tier.is_multiple_of(2) { "/srv/work" } else { "" };
-        let address = Ipv4Addr::new(192, 0, 2, 10).into();
-        Input {
-            agent: AgentFacts {
-                name: "sample".to_owned(),
-                role: role.to_owned(),
-                tier,
-                mode: "enforce".to_owned(),
-                spec: serde_json::json!({}),
-                uid: 1000,
-                home: "/home/sample".to_owned(),
-                variables: BTreeMap::from([("workspace".to_owned(), workspace.to_owned())]),
-            },
-            host: HostFacts {
-                hostname: "sample".to_owned(),
-                kernel: "6.1.0".to_owned(),
-                backend: "lsm".to_owned(),
-                runtime_sockets: vec!["/run/docker.sock".to_owned()],
-                nameservers: vec![Ipv4Addr::new(192, 0, 2, 53).into()],
-                interfaces: vec![Interface { name: "eth0".to_owned(), addresses: vec![address] }],
-            },
-        }
-    }
-
-    /// Requests that between them have every field: rules over a command take other ways for a shell.
-    pub(crate) fn requests() -> [RequestFacts; 2] {
-        let script = ["bash", "-c", "true && sudo -n true | cat"];
-        [
-            request(&["true", "--help", "/srv/work"], "read"),
-            RequestFacts { path: Some("/usr/bin/bash".to_owned()), ..request(&script, "command") },
-        ]
-    }
-
-    /// With every list of one member.
-    pub(crate) fn held() -> HeldFacts {
-        let argv = vec!["bash".to_owned()];
-        HeldFacts {
-            rule: "filesystem.sample".to_owned(),
-            asker: Asker {
-                sha256: "0".repeat(64),
-                process: HeldProcess {
-                    pid: 2,
-                    uid: 1000,
-                    exe: "/usr/bin/bash".to_owned(),
-                    sha256: "0".repeat(64),
-                    argv: argv.clone(),
-                    cwd: "/srv/work".to_owned(),
-                    environment: vec!["PATH".to_owned()],
-                },
-                lineage: vec![Ancestor { pid: 1, exe: "/usr/bin/bash".to_owned(), argv }],
-            },
-            recent: vec![Recent {
-                call: "open".to_owned(),
-                operation: "read".to_owned(),
-                ..Recent::default()
-            }],
-        }
-    }
-
-    fn request(argv: &[&str], operation: &str) -> RequestFacts {
-        RequestFacts {
-            call: "open".to_owned(),
-            operation: operation.to_owned(),
-            object: argv.join(" "),
-            path: Some("/srv/work/file".to_owned()),
-            other: Some("/srv/work/other".to_owned()),
-            argv: Some(argv.iter().map(|word| (*word).to_owned()).collect()),
-            cwd: Some("/srv/work".to_owned()),
-            address: Some(Ipv4Addr::new(192, 0, 2, 1).into()),
-            port: Some(443),
-            protocol: Some("tcp".to_owned()),
-            name: Some("example.com".to_owned()),
-            ..RequestFacts::default()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,6 +318,13 @@ mod tests {
         });
         assert_eq!(facts.object, "rm -rf /");
         assert_eq!(facts.path.as_deref(), Some("/usr/bin/rm"));
+    }
+
+    #[test]
+    fn an_input_that_was_stored_without_a_state_is_of_an_unregistered_agent() {
+        let stored = serde_json::json!({"name": "coder", "role": "ideation", "tier": 2, "mode": "enforce",
+            "spec": {}, "uid": 1000, "home": "/home/ada", "variables": {}});
+        assert_eq!(serde_json::from_value::<AgentFacts>(stored).unwrap().state, UNREGISTERED);
     }
 
     #[test]

@@ -8,28 +8,19 @@ use regorus::Engine;
 use serde_json::{Value, json};
 
 use crate::decision::{self, Decided};
-use crate::engine::{self, Contents, Evaluation, PreparedInput, Program, TEST_SUFFIX};
+use crate::engine::{self, Contents, Evaluation, PreparedInput, Program};
 use crate::error::{PolicyError, PolicyErrors};
 use crate::files::{PolicyFiles, Version};
 use crate::finding::{self, Finding};
 use crate::guardrail::Guardrail;
-use crate::input::{HeldFacts, Input, RequestFacts, WantedFacts, sample};
-use crate::outline::Outline;
+use crate::input::{HeldFacts, Input, PromotionFacts, RequestFacts, WantedFacts};
+use crate::packs::{DECIDE, DENY, GUARDRAILS, Pack, REFUSE, RULES, packs};
 use crate::references;
+use crate::refusal::{self, Refusal};
+use crate::sample;
 
 /// Guardrail rules of one agent, so that no policy can fill the kernel's tables.
 const MAX_RULES: usize = 8192;
-/// Pack of functions that the others share; it needs no rules of its own.
-const LIBRARY: &str = "lib";
-/// Rule that a pack's guardrails are members of.
-const GUARDRAILS: &str = "guardrails";
-/// Rule that a pack's findings are members of.
-const DENY: &str = "deny";
-/// Rule that a pack's decisions about held requests are members of.
-const DECIDE: &str = "decide";
-/// What agentd evaluates; a pack has one of them at least.
-const RULES: [&str; 3] = [GUARDRAILS, DECIDE, DENY];
-
 /// A loaded policy.
 #[derive(Debug, Clone)]
 pub struct PolicySet {
@@ -39,18 +30,6 @@ pub struct PolicySet {
     engine: Engine,
     program: Option<Program>,
     wanted: WantedFacts,
-}
-
-/// The files of one pack, without its tests.
-#[derive(Debug, Clone, Default)]
-struct Pack {
-    outlines: Vec<(String, Outline)>,
-}
-
-impl Pack {
-    fn has_rule(&self, rule: &str) -> bool {
-        self.outlines.iter().any(|(_, outline)| outline.head(rule).is_some())
-    }
 }
 
 impl PolicySet {
@@ -186,6 +165,34 @@ impl PolicySet {
         Ok(decided)
     }
 
+    /// What the packs' `refuse` rules say about one agent's place in governance, in the order of packs and lines. None of
+    /// them: nothing stands against it.
+    ///
+    /// # Errors
+    /// When any of them cannot be evaluated. Then the agent must not be promoted, and must not stay promoted.
+    pub fn refusals(
+        &self,
+        input: &PreparedInput,
+        promotion: &PromotionFacts,
+    ) -> Result<Vec<Refusal>, PolicyErrors> {
+        // Interpreted: a thousand agents take 0.6 s, and only rules about requests are worth compiling.
+        let mut evaluation =
+            Evaluation::new(&self.engine, None, input.with([("promotion", json!(promotion))]));
+        let mut refusals = Vec::new();
+        for (name, pack) in self.asked(REFUSE) {
+            let mut found = Vec::new();
+            for member in self.members(&mut evaluation, name, pack, REFUSE)? {
+                let written = refusal::read(member).map_err(|message| self.at_head(pack, REFUSE, message))?;
+                let id = format!("{name}.{}", written.id);
+                let source = self.source(pack, &written.id, REFUSE);
+                found.push(Refusal { id, reason: written.reason, then: written.then, source });
+            }
+            found.sort_by(|a, b| (&a.source.file, a.source.line).cmp(&(&b.source.file, b.source.line)));
+            refusals.extend(found);
+        }
+        Ok(refusals)
+    }
+
     fn pack_rules(
         &self,
         name: &str,
@@ -285,9 +292,10 @@ impl PolicySet {
         let (Some(input), [request, ..]) = (sample::inputs().next(), sample::requests()) else {
             return Ok(());
         };
-        let held = sample::held();
-        let input = json!({"agent": input.agent, "host": input.host, "request": request, "held": held});
-        let input = free_variables(input);
+        let [promotion, ..] = sample::promotions(input.agent.tier);
+        let input = json!({"agent": input.agent, "host": input.host, "request": request,
+            "held": sample::held(), "promotion": promotion});
+        let input = free_names(input);
         let mut errors = Vec::new();
         for (file, outline) in self.packs.values().flat_map(|pack| &pack.outlines) {
             let unknown = references::unknown(outline, &input, &data);
@@ -349,7 +357,10 @@ impl PolicySet {
             let findings = requests.iter().map(|request| self.findings(&prepared, request).map(drop));
             let decisions =
                 requests.iter().map(|request| self.decide(&prepared, request, &sample::held()).map(drop));
-            let results = findings.chain(decisions).chain([self.guardrails(&input).map(drop)]);
+            let promotions = sample::promotions(input.agent.tier);
+            let refusals = promotions.iter().map(|promotion| self.refusals(&prepared, promotion).map(drop));
+            let results =
+                findings.chain(decisions).chain(refusals).chain([self.guardrails(&input).map(drop)]);
             for error in results.filter_map(Result::err).flat_map(|errors| errors.0) {
                 if !errors.contains(&error) {
                     errors.push(error);
@@ -360,10 +371,12 @@ impl PolicySet {
     }
 }
 
-/// The names of variables are the spec's own.
-fn free_variables(mut input: Value) -> Value {
-    if let Some(variables) = input.pointer_mut("/agent/variables") {
-        *variables = json!({});
+/// The names of variables are the spec's own, and what a spec may say is not policy's to list.
+fn free_names(mut input: Value) -> Value {
+    for free in ["/agent/variables", "/agent/spec"] {
+        if let Some(names) = input.pointer_mut(free) {
+            *names = json!({});
+        }
     }
     input
 }
@@ -371,52 +384,6 @@ fn free_variables(mut input: Value) -> Value {
 /// How regorus calls a rule of a pack.
 fn path(pack: &str, rule: &str) -> String {
     format!("data.agentguard.{pack}.{rule}")
-}
-
-/// Groups files by pack and checks that each is where its package says.
-fn packs(files: &PolicyFiles) -> Result<BTreeMap<String, Pack>, PolicyErrors> {
-    let mut packs: BTreeMap<String, Pack> = BTreeMap::new();
-    let mut errors = Vec::new();
-    for (path, source) in files.iter().filter(|(path, _)| path.ends_with(".rego")) {
-        let outline = Outline::of(source);
-        let (package, line) = outline.package.clone().unwrap_or_default();
-        let is_test = path.ends_with(TEST_SUFFIX);
-        let expected = path.split_once('/').map(|(pack, _)| match is_test {
-            true => format!("agentguard.{pack}_test"),
-            false => format!("agentguard.{pack}"),
-        });
-        match expected {
-            None => errors.push(PolicyError::new(
-                files.shown(path),
-                line,
-                "belongs into a directory named as its pack",
-            )),
-            Some(expected) if expected != package => {
-                let message = format!("package `{package}` in this directory must be `{expected}`");
-                errors.push(PolicyError::new(files.shown(path), line, message));
-            }
-            Some(_) if is_test => {}
-            Some(_) => {
-                let name = path.split('/').next().unwrap_or_default().to_owned();
-                packs.entry(name).or_default().outlines.push((path.to_owned(), outline));
-            }
-        }
-    }
-    for (name, pack) in &packs {
-        let is_used = RULES.iter().any(|rule| pack.has_rule(rule));
-        // regorus 0.14 loses rules of the other file where a test replaces the input.
-        if let Some((file, _)) = pack.outlines.get(1) {
-            let message = "is a second file of this pack; a pack is one file, and what packs share goes into lib/lib.rego";
-            errors.push(PolicyError::new(files.shown(file), 1, message));
-        }
-        if name != LIBRARY && !is_used {
-            let file = pack.outlines.first().map_or("", |(file, _)| file.as_str());
-            let message =
-                "has none of the rules `guardrails`, `decide` and `deny`: nothing of it would be used";
-            errors.push(PolicyError::new(files.shown(file), 1, message));
-        }
-    }
-    if errors.is_empty() { Ok(packs) } else { Err(PolicyErrors(errors)) }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use agentguard_core::verdict::Severity;
 use agentguard_policy::decision::Answer;
 use agentguard_policy::{
     AgentFacts, HeldFacts, HostFacts, Input, PolicyErrors, PolicyFiles, PolicySet, PreparedInput,
-    RequestFacts,
+    RequestFacts, UNREGISTERED,
 };
 
 fn load(contents: &[(&str, &str)]) -> Result<PolicySet, PolicyErrors> {
@@ -26,6 +26,7 @@ fn input(tier: u8) -> Input {
             uid: 1000,
             home: "/home/ada".to_owned(),
             variables: BTreeMap::from([("workspace".to_owned(), "/srv/work".to_owned())]),
+            state: UNREGISTERED.to_owned(),
         },
         host: HostFacts {
             hostname: "test".to_owned(),

@@ -11,7 +11,7 @@ use agentguard_core::rule::{Protocol, Ruleset};
 use agentguard_core::spec::{ResolvedSpec, Spec, Variables};
 use agentguard_core::tables::Tables;
 use agentguard_core::verdict::Verdict;
-use agentguard_policy::{AgentFacts, HostFacts, Input, PolicySet};
+use agentguard_policy::{AgentFacts, HostFacts, Input, PolicySet, UNREGISTERED};
 
 const HOME: &str = "/home/ada";
 const WORKSPACE: &str = "/home/ada/project";
@@ -43,6 +43,7 @@ fn tables(spec: &ResolvedSpec) -> Tables {
             uid: 1000,
             home: HOME.to_owned(),
             variables: spec.variables().clone(),
+            state: UNREGISTERED.to_owned(),
         },
         host: HostFacts {
             hostname: "test".to_owned(),

@@ -12,13 +12,13 @@ use agentguard_core::rule::{Defaults, Rule, Ruleset};
 use agentguard_core::spec::{Mode, ResolvedSpec, Spec, SpecError, VariableError, Variables};
 use agentguard_core::tables::Tables;
 use agentguard_core::{LowerError, lower};
-use agentguard_policy::{AgentFacts, HostFacts, Input, PolicyErrors, PolicySet};
+use agentguard_policy::{AgentFacts, HostFacts, Input, PolicyErrors, PolicySet, UNREGISTERED};
 use sha2::{Digest, Sha256};
 
 use super::directory::InForce;
 use super::pinned;
 use super::user::User;
-use crate::kernel::PinnedFile;
+use crate::kernel::{AgentRules, MadeOf, PinnedFile};
 
 /// Hex digits of a version, as users see it.
 const VERSION_DIGITS: usize = 12;
@@ -53,8 +53,24 @@ pub struct Compiled {
     pub resolvers: Vec<IpAddr>,
     /// Executables granted by hash.
     pub pins: Vec<PinnedFile>,
+    /// Hashes of the spec and the policy that the rules were made of.
+    pub made_of: MadeOf,
     /// What the user should know.
     pub warnings: Vec<String>,
+}
+
+impl Compiled {
+    /// As the kernel gets them, under a generation.
+    pub fn rules(&self, generation: u32) -> AgentRules<'_> {
+        AgentRules {
+            mode: self.mode,
+            generation,
+            tables: &self.tables,
+            resolvers: &self.resolvers,
+            pins: &self.pins,
+            made_of: self.made_of,
+        }
+    }
 }
 
 /// Why there are no rules. Each line names file and line where there is one.
@@ -179,6 +195,7 @@ fn input(
             uid: user.uid,
             home: user.home.clone(),
             variables: spec.variables().clone(),
+            state: UNREGISTERED.to_owned(),
         },
         host: host.clone(),
     })

@@ -94,12 +94,18 @@ impl Arena {
     }
 
     fn read(&self, word: u32) -> Result<u32, KernelError> {
-        if word >= limits::RULE_WORDS.0 {
-            return Ok(0);
+        Ok(self.words(word, 1)?.first().copied().unwrap_or(0))
+    }
+
+    /// Words as the kernel has them now; none where the arena ends before.
+    pub(super) fn words(&self, base: u32, count: usize) -> Result<Vec<u32>, KernelError> {
+        if base as usize + count > limits::RULE_WORDS.0 as usize {
+            return Ok(Vec::new());
         }
-        let window = self.window(word, 1)?;
-        // SAFETY: the window holds this word, aligned, and any bits are a u32.
-        Ok(unsafe { window.as_ptr().cast::<u32>().read_volatile() })
+        let window = self.window(base, count)?;
+        let first = window.as_ptr().cast::<u32>();
+        // SAFETY: the window holds so many words from here, aligned, and any bits are a u32.
+        Ok((0..count).map(|word| unsafe { first.add(word).read_volatile() }).collect())
     }
 
     /// Maps some words.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use agentguard_bpf::types;
 use agentguard_core::ids::AgentKey;
 use agentguard_core::spec::Mode;
-use agentguard_core::tables::Tables;
 use libbpf_rs::query::{ProgInfoIter, ProgInfoQueryOptions};
 use libbpf_rs::{Link, MapCore as _, MapFlags};
 
@@ -21,11 +20,11 @@ use super::hooks::KernelFunctions;
 use super::iterate::iterate;
 use super::load::{self, Loaded, Pins};
 use super::maps::{Maps, entries, failed, remove, update};
-use super::rulesets::{Rulesets, encode_answers};
+use super::rulesets::{Place, Rulesets, encode_answers};
 use super::wire::{bytes_of, value_of};
 use super::{
-    Backend, Counters, Held, HeldRequest, Kernel, KernelError, PeerBytes, PinnedFile, ProgramStats,
-    StandingAnswer, holds, mounts, tasks,
+    AgentRules, Backend, Counters, Held, HeldRequest, Inspection, Kernel, KernelError, MadeOf, PeerBytes,
+    ProgramStats, StandingAnswer, holds, mounts, tasks,
 };
 
 /// Slot 0 is agentd's own probe, in a table of its own right: it is never an agent.
@@ -123,7 +122,10 @@ impl Ebpf {
 
     /// Puts the canary under its rules and lets it try.
     fn prove(&self) -> Result<(), KernelError> {
-        self.install(CANARY, Mode::Enforce, 0, &self.canary.tables()?, &[], &[])?;
+        let tables = self.canary.tables()?;
+        let (mode, generation, made_of) = (Mode::Enforce, 0, MadeOf::default());
+        let rules = AgentRules { mode, generation, tables: &tables, resolvers: &[], pins: &[], made_of };
+        self.install(CANARY, &rules)?;
         self.govern_cgroup(CANARY, self.canary.cgroup())?;
         if self.canary()? {
             return Ok(());
@@ -170,6 +172,22 @@ fn mode_number(mode: Mode) -> u32 {
     }
 }
 
+/// What the agents table holds for an agent whose rules are at this place.
+fn entry_of(agent: AgentKey, rules: &AgentRules<'_>, place: Place) -> types::agent {
+    types::agent {
+        serial: agent.serial,
+        mode: mode_number(rules.mode),
+        generation: rules.generation,
+        ruleset: place.ruleset,
+        rules: place.automaton,
+        names: place.names,
+        class_answer: encode_answers(&rules.tables.classes),
+        capability_answer: encode_answers(&rules.tables.capabilities),
+        spec_sha256: rules.made_of.spec_sha256,
+        policy_sha256: rules.made_of.policy_sha256,
+    }
+}
+
 fn label(agent: AgentKey) -> types::label {
     types::label { slot: agent.slot, serial: agent.serial }
 }
@@ -195,33 +213,26 @@ impl Kernel for Ebpf {
         limits
     }
 
-    fn install(
-        &self,
-        agent: AgentKey,
-        mode: Mode,
-        generation: u32,
-        tables: &Tables,
-        resolvers: &[IpAddr],
-        pins: &[PinnedFile],
-    ) -> Result<(), KernelError> {
+    fn install(&self, agent: AgentKey, rules: &AgentRules<'_>) -> Result<(), KernelError> {
         let mut rulesets = self.rulesets();
-        let (hash, place) = rulesets.prepare(&self.maps, tables, resolvers, pins)?;
-        let entry = types::agent {
-            serial: agent.serial,
-            mode: mode_number(mode),
-            generation,
-            ruleset: place.ruleset,
-            rules: place.automaton,
-            names: place.names,
-            class_answer: encode_answers(&tables.classes),
-            capability_answer: encode_answers(&tables.capabilities),
-        };
-        if let Err(error) = update(&self.maps.agents, &agent.slot, &entry) {
+        let (hash, place) = rulesets.prepare(&self.maps, rules)?;
+        if let Err(error) = update(&self.maps.agents, &agent.slot, &entry_of(agent, rules, place)) {
             rulesets.abandon(&self.maps, hash);
             return Err(error);
         }
         rulesets.commit(&self.maps, agent.slot, hash);
         Ok(())
+    }
+
+    fn inspect(&self, agent: AgentKey, rules: &AgentRules<'_>) -> Result<Inspection, KernelError> {
+        let entry = self.entry(agent)?;
+        let made_of = MadeOf { spec_sha256: entry.spec_sha256, policy_sha256: entry.policy_sha256 };
+        let mut differences = self.rulesets().differences(&self.maps, &entry, rules)?;
+        let place = Place { ruleset: entry.ruleset, automaton: entry.rules, names: entry.names };
+        if bytes_of(&entry) != bytes_of(&entry_of(agent, rules, place)) {
+            differences.push("the agent's entry: mode, generation, answers of classes or hashes".to_owned());
+        }
+        Ok(Inspection { made_of, differences })
     }
 
     fn set_mode(&self, agent: AgentKey, mode: Mode) -> Result<(), KernelError> {

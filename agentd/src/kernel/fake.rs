@@ -1,7 +1,6 @@
 //! A kernel in memory: keeps what it is told, hands out what a test puts in, and fails on request. For tests only.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -11,8 +10,8 @@ use agentguard_core::spec::Mode;
 use agentguard_core::tables::Tables;
 
 use super::{
-    Backend, Counters, Held, HeldRequest, Kernel, KernelError, PeerBytes, PinnedFile, ProgramStats,
-    StandingAnswer,
+    AgentRules, Backend, Counters, Held, HeldRequest, Inspection, Kernel, KernelError, MadeOf, PeerBytes,
+    ProgramStats, StandingAnswer,
 };
 
 /// What a test sees and sets.
@@ -22,6 +21,10 @@ pub struct State {
     pub ring: VecDeque<Vec<u8>>,
     /// Mode and generation of what is installed.
     pub installed: HashMap<AgentKey, (Mode, u32)>,
+    /// What that was made of.
+    pub made_of: HashMap<AgentKey, MadeOf>,
+    /// Its rules.
+    pub tables: HashMap<AgentKey, Tables>,
     /// Governed cgroups.
     pub cgroups: HashMap<PathBuf, AgentKey>,
     /// Labels.
@@ -74,17 +77,21 @@ impl Kernel for Fake {
         if self.state().is_tracing { vec!["files are not blocked".to_owned()] } else { Vec::new() }
     }
 
-    fn install(
-        &self,
-        agent: AgentKey,
-        mode: Mode,
-        generation: u32,
-        _tables: &Tables,
-        _resolvers: &[IpAddr],
-        _pins: &[PinnedFile],
-    ) -> Result<(), KernelError> {
-        self.attempt("install")?.installed.insert(agent, (mode, generation));
+    fn install(&self, agent: AgentKey, rules: &AgentRules<'_>) -> Result<(), KernelError> {
+        let mut state = self.attempt("install")?;
+        state.installed.insert(agent, (rules.mode, rules.generation));
+        state.made_of.insert(agent, rules.made_of);
+        state.tables.insert(agent, rules.tables.clone());
         Ok(())
+    }
+
+    fn inspect(&self, agent: AgentKey, rules: &AgentRules<'_>) -> Result<Inspection, KernelError> {
+        let state = self.attempt("inspect")?;
+        let made_of = state.made_of.get(&agent).copied();
+        let made_of = made_of.ok_or_else(|| KernelError::Missing(format!("agent {}", agent.slot)))?;
+        let same = state.tables.get(&agent) == Some(rules.tables) && made_of == rules.made_of;
+        let differences = if same { Vec::new() } else { vec!["the rules".to_owned()] };
+        Ok(Inspection { made_of, differences })
     }
 
     fn set_mode(&self, agent: AgentKey, mode: Mode) -> Result<(), KernelError> {

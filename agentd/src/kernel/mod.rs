@@ -73,6 +73,41 @@ pub struct PinnedFile {
     pub answer: Answer,
 }
 
+/// Everything that the kernel is told about one agent.
+#[derive(Debug, Clone, Copy)]
+pub struct AgentRules<'a> {
+    /// Whether denied requests fail.
+    pub mode: Mode,
+    /// Counts the agent's rulesets.
+    pub generation: u32,
+    /// Rules.
+    pub tables: &'a Tables,
+    /// DNS servers whose answers are followed.
+    pub resolvers: &'a [IpAddr],
+    /// Executables granted by hash.
+    pub pins: &'a [PinnedFile],
+    /// What the rules were made of.
+    pub made_of: MadeOf,
+}
+
+/// Hashes of the spec and of the policy that rules were made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MadeOf {
+    /// Over the canonical form of the spec.
+    pub spec_sha256: [u8; 32],
+    /// Over every file of the policy.
+    pub policy_sha256: [u8; 32],
+}
+
+/// An agent's rules as the kernel has them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inspection {
+    /// What they were made of.
+    pub made_of: MadeOf,
+    /// Where they differ from what they should be, one line each.
+    pub differences: Vec<String>,
+}
+
 /// Bytes exchanged with one peer since the last look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerBytes {
@@ -218,15 +253,10 @@ pub trait Kernel: Send + Sync {
     fn limits(&self) -> Vec<String>;
 
     /// Puts an agent's rules into the kernel, or replaces them atomically. All or nothing.
-    fn install(
-        &self,
-        agent: AgentKey,
-        mode: Mode,
-        generation: u32,
-        tables: &Tables,
-        resolvers: &[IpAddr],
-        pins: &[PinnedFile],
-    ) -> Result<(), KernelError>;
+    fn install(&self, agent: AgentKey, rules: &AgentRules<'_>) -> Result<(), KernelError>;
+
+    /// Reads an agent's rules back from the kernel and compares them with what they should be.
+    fn inspect(&self, agent: AgentKey, rules: &AgentRules<'_>) -> Result<Inspection, KernelError>;
 
     /// Changes the mode of an installed agent.
     fn set_mode(&self, agent: AgentKey, mode: Mode) -> Result<(), KernelError>;

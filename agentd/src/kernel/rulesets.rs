@@ -2,19 +2,21 @@
 //!
 //! Agents with the same rules share one ruleset: one region of the arena, one set of prefixes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use agentguard_bpf::types;
 use agentguard_core::operation::AddressOp;
 use agentguard_core::tables::{Prefix, Tables};
 use agentguard_core::verdict::Answer;
+use libbpf_rs::MapHandle;
 use sha2::{Digest as _, Sha256};
 
 use super::arena::Arena;
 use super::encode::{Region, encode_answer};
-use super::maps::{Maps, remove, update};
-use super::{KernelError, PinnedFile};
+use super::maps::{Maps, entries, remove, update};
+use super::wire::{Wire, bytes_of};
+use super::{AgentRules, KernelError, PinnedFile};
 
 /// Bits of a prefix key that always match whole: ruleset and operation.
 const KEY_BITS: u32 = 64;
@@ -70,10 +72,9 @@ impl Rulesets {
     pub(super) fn prepare(
         &mut self,
         maps: &Maps,
-        tables: &Tables,
-        resolvers: &[IpAddr],
-        pins: &[PinnedFile],
+        rules: &AgentRules<'_>,
     ) -> Result<(Hash, Place), KernelError> {
+        let AgentRules { tables, resolvers, pins, .. } = *rules;
         let region = Region::encode(tables);
         let hash = hash_of(&region, tables, resolvers, pins);
         if !self.by_hash.contains_key(&hash) {
@@ -140,6 +141,59 @@ impl Rulesets {
         }
     }
 
+    /// Where the rules that an agent's entry points to are not these, one line each.
+    pub(super) fn differences(
+        &self,
+        maps: &Maps,
+        entry: &types::agent,
+        rules: &AgentRules<'_>,
+    ) -> Result<Vec<String>, KernelError> {
+        let region = Region::encode(rules.tables);
+        let base = entry.rules.saturating_sub(region.automaton);
+        let mut found = Vec::new();
+        if self.arena.words(base, region.words.len())? != region.relocated(base)
+            || entry.names != base + region.names
+        {
+            found.push("the rules about paths, names and ports".to_owned());
+        }
+        let ruleset = entry.ruleset;
+        let prefixes: BTreeSet<_> = rules
+            .tables
+            .prefixes
+            .iter()
+            .zip(&region.prefixes)
+            .map(|(prefix, (word, count))| {
+                let value = types::prefix_value { ranges: base + word, count: *count };
+                (bytes_of(&prefix_key(ruleset, prefix)).to_vec(), bytes_of(&value).to_vec())
+            })
+            .collect();
+        let of_prefix = |key: &types::prefix_key| key.ruleset == ruleset;
+        if stored::<types::prefix_key, types::prefix_value>(&maps.prefix_ranges, of_prefix) != prefixes {
+            found.push("the address prefixes".to_owned());
+        }
+        let resolvers: BTreeSet<_> = rules
+            .resolvers
+            .iter()
+            .map(|resolver| (bytes_of(&resolver_key(ruleset, *resolver)).to_vec(), bytes_of(&1_u32).to_vec()))
+            .collect();
+        if stored::<types::resolver_key, u32>(&maps.resolvers, |key| key.ruleset == ruleset) != resolvers {
+            found.push("the name servers".to_owned());
+        }
+        let pins: BTreeSet<_> = rules
+            .pins
+            .iter()
+            .map(|pin| {
+                let (key, value) = pinned(ruleset, pin);
+                (bytes_of(&key).to_vec(), bytes_of(&value).to_vec())
+            })
+            .collect();
+        let of_pin = |key: &types::exec_file_key| key.ruleset == ruleset;
+        if stored::<types::exec_file_key, types::exec_file_value>(&maps.exec_files, of_pin) != pins {
+            found.push("the executables granted by hash".to_owned());
+        }
+        Ok(found)
+    }
+
     /// A ruleset that was prepared and is not used after all.
     pub(super) fn abandon(&mut self, maps: &Maps, hash: Hash) {
         if self.by_hash.get(&hash).is_some_and(|ruleset| ruleset.agents == 0)
@@ -170,17 +224,12 @@ impl Installed {
             self.prefixes.push(key);
         }
         for resolver in resolvers {
-            let key = types::resolver_key { ruleset: self.number, address: address_bytes(*resolver) };
+            let key = resolver_key(self.number, *resolver);
             update(&maps.resolvers, &key, &1_u32)?;
             self.resolvers.push(key);
         }
         for pin in pins {
-            let key = types::exec_file_key { ruleset: self.number, device: pin.device, inode: pin.inode };
-            let value = types::exec_file_value {
-                changed_sec: pin.changed_sec,
-                changed_nsec: pin.changed_nsec,
-                answer: encode_answer(pin.answer),
-            };
+            let (key, value) = pinned(self.number, pin);
             update(&maps.exec_files, &key, &value)?;
             self.exec_files.push(key);
         }
@@ -208,6 +257,26 @@ fn hash_of(region: &Region, tables: &Tables, resolvers: &[IpAddr], pins: &[Pinne
     }
     hash.update(format!("{:?}{:?}{resolvers:?}{pins:?}", region.prefixes, tables.pinned));
     hash.finalize().into()
+}
+
+/// What a map holds of one ruleset, as bytes.
+fn stored<K: Wire, V: Wire>(map: &MapHandle, wanted: impl Fn(&K) -> bool) -> BTreeSet<(Vec<u8>, Vec<u8>)> {
+    let all = entries::<K, V>(map).into_iter().filter(|(key, _)| wanted(key));
+    all.map(|(key, value)| (bytes_of(&key).to_vec(), bytes_of(&value).to_vec())).collect()
+}
+
+fn resolver_key(ruleset: u32, resolver: IpAddr) -> types::resolver_key {
+    types::resolver_key { ruleset, address: address_bytes(resolver) }
+}
+
+fn pinned(ruleset: u32, pin: &PinnedFile) -> (types::exec_file_key, types::exec_file_value) {
+    let key = types::exec_file_key { ruleset, device: pin.device, inode: pin.inode };
+    let value = types::exec_file_value {
+        changed_sec: pin.changed_sec,
+        changed_nsec: pin.changed_nsec,
+        answer: encode_answer(pin.answer),
+    };
+    (key, value)
 }
 
 fn prefix_key(ruleset: u32, prefix: &Prefix) -> types::prefix_key {

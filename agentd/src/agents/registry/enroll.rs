@@ -105,14 +105,7 @@ impl Registry {
         let directory = self.directory.clone();
         undo.push(move || directory.ended(key));
         self.directory.announce(key, name, generation, compiled.rules.clone());
-        self.kernel.install(
-            key,
-            compiled.mode,
-            generation,
-            &compiled.tables,
-            &compiled.resolvers,
-            &compiled.pins,
-        )?;
+        self.kernel.install(key, &compiled.rules(generation))?;
         let kernel = self.kernel.clone();
         undo.push(move || release(&*kernel, key));
         Ok(())

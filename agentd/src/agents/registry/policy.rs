@@ -127,14 +127,7 @@ impl Registry {
         changed.mode = compiled.mode;
         stored::put_rules(&mut agents.connection, &compiled.rules)?;
         self.directory.announce(agent.key, &agent.name, changed.generation, compiled.rules.clone());
-        self.kernel.install(
-            agent.key,
-            compiled.mode,
-            changed.generation,
-            &compiled.tables,
-            &compiled.resolvers,
-            &compiled.pins,
-        )?;
+        self.kernel.install(agent.key, &compiled.rules(changed.generation))?;
         stored::put(&agents.connection, &changed)?;
         if let Some(running) = agents.running.get_mut(&agent.name) {
             running.stored = changed;

@@ -67,14 +67,7 @@ impl Registry {
         next.rules = count(compiled.rules.rules.len());
         stored::put_rules(&mut agents.connection, &compiled.rules)?;
         self.directory.announce(next.key, &next.name, next.generation, compiled.rules.clone());
-        self.kernel.install(
-            next.key,
-            compiled.mode,
-            next.generation,
-            &compiled.tables,
-            &compiled.resolvers,
-            &compiled.pins,
-        )?;
+        self.kernel.install(next.key, &compiled.rules(next.generation))?;
         stored::put(&agents.connection, &next)?;
         let mut undo = Undo::default();
         let governed = self.govern(next.key, &next.target, &mut undo);

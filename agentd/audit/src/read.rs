@@ -1,0 +1,139 @@
+//! Records by what they are about: for `show` and `export`. Proves nothing; that is what `verify` is for.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use crate::error::{AuditError, at};
+use crate::files;
+use crate::lines::{Lines, Shape};
+use crate::record::{AuditRecord, Kind};
+
+/// Which records. What is empty or not given is no condition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of one of these kinds.
+    pub kinds: Vec<Kind>,
+    /// With one of these codes.
+    pub codes: Vec<String>,
+    /// About this agent.
+    pub agent: Option<String>,
+    /// By this actor.
+    pub actor: Option<String>,
+    /// Not before.
+    pub since_ns: Option<u64>,
+    /// Not after.
+    pub until_ns: Option<u64>,
+}
+
+impl Filter {
+    /// Whether a record is one of them.
+    pub fn matches(&self, record: &AuditRecord) -> bool {
+        let is = |wanted: &Option<String>, value: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| value == Some(wanted))
+        };
+        (self.kinds.is_empty() || self.kinds.contains(&record.kind))
+            && (self.codes.is_empty() || self.codes.contains(&record.code))
+            && is(&self.agent, record.agent.as_deref())
+            && is(&self.actor, Some(&record.actor))
+            && self.since_ns.is_none_or(|since| record.time_ns >= since)
+            && self.until_ns.is_none_or(|until| record.time_ns <= until)
+    }
+}
+
+/// The records of a log, oldest first.
+pub struct Records {
+    filter: Filter,
+    segments: VecDeque<PathBuf>,
+    open: Option<(PathBuf, Lines)>,
+}
+
+impl Records {
+    /// The records that a filter takes.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn of(dir: &Path, filter: Filter) -> Result<Self, AuditError> {
+        let segments = files::list(dir)?.segments.into_iter().map(|found| found.path).collect();
+        Ok(Self { filter, segments, open: None })
+    }
+
+    /// The newest `limit` records that a filter takes, oldest first, and what could not be read on the way. Reads only
+    /// as many segments as it takes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn newest(
+        dir: &Path,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<(Vec<AuditRecord>, Vec<AuditError>), AuditError> {
+        let (mut newest, mut unreadable) = (VecDeque::new(), Vec::new());
+        for found in files::list(dir)?.segments.into_iter().rev() {
+            let room = limit.saturating_sub(newest.len());
+            if room == 0 {
+                break;
+            }
+            let (filter, segments) = (filter.clone(), VecDeque::from([found.path]));
+            let mut of_segment = VecDeque::new();
+            for record in (Self { filter, segments, open: None }) {
+                match record {
+                    Ok(record) => of_segment.push_back(record),
+                    Err(error @ AuditError::Line { .. }) => unreadable.push(error),
+                    Err(error) => return Err(error),
+                }
+                if of_segment.len() > room {
+                    of_segment.pop_front();
+                }
+            }
+            of_segment.append(&mut newest);
+            newest = of_segment;
+        }
+        Ok((newest.into(), unreadable))
+    }
+
+    fn next_line(&mut self) -> Result<Option<AuditRecord>, AuditError> {
+        loop {
+            let (path, lines) = match &mut self.open {
+                Some(open) => open,
+                None => match self.segments.pop_front() {
+                    Some(path) => {
+                        let lines = Lines::open(&path)?;
+                        self.open.insert((path, lines))
+                    }
+                    None => return Ok(None),
+                },
+            };
+            let Some(line) = lines.next().map_err(at(path))? else {
+                self.open = None;
+                continue;
+            };
+            let wrong = |what: String| AuditError::Line { path: path.clone(), line: line.number, what };
+            return match line.shape {
+                Shape::Whole(bytes) => {
+                    AuditRecord::parse(&bytes).map(Some).map_err(|invalid| wrong(invalid.to_string()))
+                }
+                Shape::Torn(_) => Err(wrong("the line is cut off".to_owned())),
+                Shape::TooLong { .. } => Err(wrong("the line is longer than any record".to_owned())),
+            };
+        }
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<AuditRecord, AuditError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.next_line().transpose()? {
+                Ok(record) if !self.filter.matches(&record) => {}
+                Err(error @ AuditError::Line { .. }) => return Some(Err(error)),
+                Err(error) => {
+                    // The disk: more of the same would only repeat it.
+                    (self.open, self.segments) = (None, VecDeque::new());
+                    return Some(Err(error));
+                }
+                Ok(record) => return Some(Ok(record)),
+            }
+        }
+    }
+}
