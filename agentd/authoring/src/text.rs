@@ -1,5 +1,20 @@
 //! Small questions about texts.
 
+use crate::{AuthoringError, Source};
+
+/// Longest file that is read: as long as a spec may be. Whatever is longer was not written by a person.
+const MAX_SOURCE_BYTES: usize = agentguard_core::spec::MAX_SPEC_BYTES;
+
+/// Refuses a file that is too long to be what it is taken for.
+pub(crate) fn check_length(source: Source<'_>) -> Result<(), AuthoringError> {
+    let length = source.text.len();
+    if length <= MAX_SOURCE_BYTES {
+        return Ok(());
+    }
+    let problem = format!("has {length} bytes, the limit is {MAX_SOURCE_BYTES}; give a shorter file");
+    Err(AuthoringError::file(source.file, problem))
+}
+
 /// Line of a byte, from 1.
 pub(crate) fn line_at(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1

@@ -136,6 +136,33 @@ fn what_was_denied_once_and_never_tried_again_is_unsure() {
 }
 
 #[test]
+fn what_only_the_sandbox_held_back_is_granted_and_its_scratch_directory_is_not() {
+    use agentguard_core::verdict::{Layer, Reason};
+    let by = |rule: &str, verdict, path| {
+        let mut record = file(PathOp::Write, path);
+        record.decision.layer = Layer::Grant;
+        record.decision.reason = Reason::Rule;
+        record.decision.verdict = verdict;
+        record.decision.enforced = verdict == Verdict::Deny;
+        record.decision.rule = Some(rule.to_owned());
+        record
+    };
+    let held_back = by("containment.persistent_writes", Verdict::Deny, "/home/ada/project/out.txt");
+    let draft = draft(&[
+        held_back.clone(),
+        held_back,
+        by("containment.scratch.files", Verdict::Allow, "/var/lib/scratch/x"),
+        by("files.deny[0]", Verdict::Deny, "/home/ada/project/vendor/x"),
+    ]);
+    assert!(
+        draft.text.contains("write = [\n    # The workspace.\n    \"${workspace}/out.txt\",\n]"),
+        "{}",
+        draft.text
+    );
+    assert!(!draft.text.contains("/var/lib/scratch") && !draft.text.contains("vendor"));
+}
+
+#[test]
 fn a_home_that_is_no_directory_is_refused_in_one_line() {
     let arguments = Event { identity: Identity::named("a"), records: &[], home: "home", workspace: None };
     let error = event::draft(&arguments).unwrap_err().to_string();

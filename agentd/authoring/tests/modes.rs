@@ -162,6 +162,20 @@ fn wrong_workflows_are_told_in_one_line() {
 }
 
 #[test]
+fn files_that_no_person_wrote_are_refused_with_the_limit() {
+    let text = " ".repeat((1 << 20) + 1);
+    let identity = || Identity::named("a");
+    let errors = [
+        workflow::draft(&Workflow { file: "x", text: &text, identity: identity() }).unwrap_err(),
+        import::draft(&Import { file: "x", text: &text, identity: identity(), server: None }).unwrap_err(),
+        Answers::parse("x", &text).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.to_string(), "x: has 1048577 bytes, the limit is 1048576; give a shorter file");
+    }
+}
+
+#[test]
 fn answers_become_their_spec() {
     let answers = Answers::parse("answers.toml", include_str!("data/answers.toml")).unwrap();
     let identity = Identity::named("triage");
@@ -287,4 +301,32 @@ fn a_temperature_that_would_not_be_promoted_is_noted() {
     let draft = good(scratch::draft(&scratch::Scratch { identity }));
     let note = draft.notes.iter().find(|note| note.kind == NoteKind::Unsure).expect("a note");
     assert_eq!(note.about, "anatomy.reasoning.temperature");
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_words_stay_words_and_never_become_grants(text in "[ -~\\n\\t\u{e9}\u{1F600}]{0,60}") {
+        let identity = Identity { description: Some(text.clone()), ..Identity::named("a") };
+        let draft = good(scratch::draft(&scratch::Scratch { identity }));
+        let spec = Spec::parse(&draft.text, std::path::Path::new("x")).unwrap();
+        proptest::prop_assert_eq!(&spec.agent.description, &text);
+        let plain = good(scratch::draft(&scratch::Scratch { identity: Identity::named("a") }));
+        let plain = Spec::parse(&plain.text, std::path::Path::new("x")).unwrap();
+        let granted = |spec: &Spec| serde_json::to_value((&spec.files, &spec.exec, &spec.network)).unwrap();
+        proptest::prop_assert_eq!(granted(&spec), granted(&plain));
+    }
+
+    #[test]
+    fn any_file_is_taken_or_refused_but_never_breaks(text in "[ -~\\n]{0,80}") {
+        for text in [text.clone(), format!("{{\"permissions\": {{\"allow\": [{}]}}}}", serde_json::Value::from(text.as_str()))] {
+            if let Ok(draft) = import::draft(&Import { file: "x", text: &text, identity: Identity::named("a"), server: None }) {
+                assert_is_for_the_sandbox(&draft);
+            }
+        }
+        let _ = Answers::parse("x", &text);
+        let step = format!("steps:\n - run: {}\n", serde_json::Value::from(text.as_str()));
+        for text in [text, step] {
+            let _ = workflow::draft(&Workflow { file: "x", text: &text, identity: Identity::named("a") });
+        }
+    }
 }

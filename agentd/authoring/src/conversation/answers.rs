@@ -21,6 +21,7 @@ pub struct Answers {
 impl Answers {
     /// Reads an answers file: JSON if it begins with `{`, else TOML. Errors name line and key.
     pub fn parse(file: &str, text: &str) -> Result<Self, AuthoringError> {
+        crate::text::check_length(Source { file, text })?;
         if text.trim_start().starts_with('{') {
             return serde_json::from_str(text).map_err(|error| AuthoringError::json(file, &error));
         }

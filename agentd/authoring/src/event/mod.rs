@@ -9,6 +9,8 @@ mod requests;
 mod sensitive;
 mod tree;
 
+use std::collections::BTreeSet;
+
 use agentguard_core::capability;
 use agentguard_core::operation::{ClassOp, PathOp};
 use agentguard_core::record::Record;
@@ -110,7 +112,7 @@ impl Maker {
             let value = Executable { path: grant.pattern, sha256: None };
             self.spec.exec.allow.insert(Entry { value, heading: None, unsure });
         }
-        let programs: Vec<&str> = requests.paths(&[PathOp::Exec]).map(|(path, _)| path).collect();
+        let programs: BTreeSet<&str> = requests.paths(&[PathOp::Exec]).map(|(path, _)| path).collect();
         let mapped = requests.paths(&[PathOp::MapExec]).filter(|(path, _)| !programs.contains(path));
         let tree = Tree::of(&self.places, mapped);
         for grant in tree.grants(&self.places, Width::Directories) {

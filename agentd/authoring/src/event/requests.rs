@@ -14,6 +14,10 @@ use agentguard_core::verdict::{Layer, Reason, Verdict};
 
 use crate::draft::Note;
 
+/// Rules of the sandbox, in the layer of grants: see [`agentguard_core::containment`].
+const CONTAINMENT: &str = "containment.";
+const SCRATCH: &str = "containment.scratch";
+
 /// How often something was asked for, and how often it was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Seen {
@@ -247,7 +251,11 @@ fn reason_to_leave_out(record: &Record) -> Option<String> {
     if rule.starts_with("network.resolvers[") {
         return Some("a name server of the host, which needs no grant".to_owned());
     }
-    if decision.verdict != Verdict::Deny {
+    if rule.starts_with(SCRATCH) {
+        return Some("in the scratch directory of the sandbox, which needs no grant".to_owned());
+    }
+    // What the sandbox holds back is just what a spec has to say for the time after it.
+    if decision.verdict != Verdict::Deny || rule.starts_with(CONTAINMENT) {
         return None;
     }
     match decision.reason {

@@ -91,6 +91,7 @@ struct ActionStep {
 
 /// Reads either format.
 pub(super) fn read(source: Source<'_>) -> Result<Workflow, AuthoringError> {
+    crate::text::check_length(source)?;
     let yaml = |error: yaml_serde::Error| AuthoringError::yaml(source.file, &error);
     let whole: Value = yaml_serde::from_str(source.text).map_err(yaml)?;
     let is_actions = whole.get("jobs").is_some();
