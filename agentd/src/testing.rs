@@ -104,9 +104,38 @@ impl Home {
             policy_dir: self.policy(),
             state_dir: self.state(),
             metrics: crate::config::Metrics { listen: Listen(None) },
+            governance: crate::config::GovernanceSettings {
+                scratch_dir: self.path().join("scratch"),
+                ..crate::config::GovernanceSettings::default()
+            },
             ..Config::default()
         }
     }
+}
+
+/// Governance of a state directory.
+pub(crate) fn governance(
+    home: &Home,
+    policy: &std::sync::Arc<crate::policy::InUse>,
+    store: &crate::record::Store,
+) -> std::sync::Arc<crate::governance::Governance> {
+    let audit = crate::governance::open_audit(&home.state(), agentguard_audit::Options::default());
+    let settings = crate::config::GovernanceSettings {
+        scratch_dir: home.path().join("scratch"),
+        ..crate::config::GovernanceSettings::default()
+    };
+    let ledger = crate::governance::Ledger::open(store).unwrap();
+    let host = || crate::agents::host::facts(crate::kernel::Backend::Lsm);
+    let governance = crate::governance::Governance::open(
+        &home.state(),
+        audit,
+        policy.clone(),
+        ledger,
+        settings,
+        std::sync::Arc::default(),
+        host,
+    );
+    std::sync::Arc::new(governance.unwrap())
 }
 
 /// An open of a file, at a time, with a verdict.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentd::config::Config;
-use agentd::export::metrics::{EventCounters, HoldStage, Snapshot, page};
+use agentd::export::metrics::{EventCounters, GovernanceCounters, HoldStage, Snapshot, page};
 use agentd::kernel::ProgramStats;
 use agentd::notify::Outcomes;
 use agentguard_api::report::{AgentState, AgentView, Canary, StoreStatus};
@@ -14,6 +14,7 @@ use agentguard_bpf::types::limits;
 use agentguard_core::ids::{AgentKey, AgentName};
 use agentguard_core::record::{Decision, Finding, Object, Process, Record};
 use agentguard_core::verdict::{Layer, Reason, Severity, Verdict};
+use agentguard_governance::admission::Code;
 
 const REFERENCE: &str = include_str!("../../docs/reference/metrics.md");
 
@@ -75,6 +76,8 @@ fn agent() -> AgentView {
         ended_ns: 0,
         records: 0,
         denied: 0,
+        registered: None,
+        governance: "UNREGISTERED".to_owned(),
     }
 }
 
@@ -82,7 +85,19 @@ fn agent() -> AgentView {
 fn full_page() -> String {
     let counters = Arc::new(EventCounters::default());
     counters.count(&record());
+    let governance = GovernanceCounters::default();
+    for code in Code::ALL {
+        governance.started(code);
+    }
+    governance.invalidated();
+    governance.policy_reloaded(true);
+    governance.policy_reloaded(false);
+    governance.promotion_attempt();
+    governance.promotion_denied("promotion.actor_role");
+    governance.budget_alert(80);
     let snapshot = Snapshot {
+        registered: BTreeMap::from([("SANDBOX", 1)]),
+        spent_usd: vec![("x".to_owned(), 1.0)],
         lost: BTreeMap::from([("ring".to_owned(), 1)]),
         programs: vec![ProgramStats { name: "on_file_open".to_owned(), runs: 1, ns: 1, recursion_misses: 1 }],
         agents: vec![agent()],
@@ -101,7 +116,7 @@ fn full_page() -> String {
         ..Snapshot::default()
     };
     counters.hold_stage(HoldStage::Policy, Duration::from_millis(1));
-    page(&counters, snapshot).expect("the page can be written")
+    page(&counters, &governance, snapshot).expect("the page can be written")
 }
 
 /// Names with their labels, from lines such as `name{label="value"} 1`.

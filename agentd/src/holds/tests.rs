@@ -21,8 +21,9 @@ fn service(home: &Home, kernel: &Arc<Fake>, limits: HoldLimits) -> Holds {
 fn telling(targets: &[Target], home: &Home, kernel: &Arc<Fake>, limits: HoldLimits) -> Holds {
     let policy = Arc::new(InUse::start(&home.policy(), &home.state()).unwrap());
     let store = Store::open(&home.state()).unwrap();
+    let audit = crate::governance::open_audit(&home.state(), agentguard_audit::Options::default());
     let notifier = Notifier::start(targets, "host-1").unwrap();
-    Holds::new(kernel.clone(), policy, store, notifier, limits, Arc::default()).unwrap().0
+    Holds::new(kernel.clone(), policy, store, notifier, limits, Arc::default(), audit).unwrap().0
 }
 
 fn held(id: u64, since_ns: u64) -> Held {

@@ -1,6 +1,6 @@
 use std::process::{Child, Command};
 
-use agentguard_api::report::{AgentState, EventLine, ReplayLine};
+use agentguard_api::report::{AgentState, EventLine, PolicyLine, ReplayLine};
 use agentguard_api::v1::enroll_request::Target;
 use agentguard_api::v1::{
     EnrollRequest, EventFilter, EventsRequest, PolicyExplainRequest, PolicyFile, PolicyReplayRequest,
@@ -82,6 +82,16 @@ impl World {
     }
 }
 
+/// What a reload changed, behind its progress.
+async fn changed(mut lines: agentguard_api::Documents<PolicyLine>) -> agentguard_api::report::PolicyChange {
+    loop {
+        match lines.next().await.unwrap().expect("a change at the end") {
+            PolicyLine::Progress { done, total } => assert!(done <= total),
+            PolicyLine::Change(change) => return change,
+        }
+    }
+}
+
 #[tokio::test]
 async fn raw_bytes_become_records_metrics_and_a_live_stream() {
     let Some(world) = world().await else { return };
@@ -126,7 +136,12 @@ async fn raw_bytes_become_records_metrics_and_a_live_stream() {
         assert_eq!(*line, *record);
     }
     let counters = Arc::new(EventCounters::default());
-    let page = crate::export::metrics::page(&counters, snapshot(&world.running.daemon)).unwrap();
+    let page = crate::export::metrics::page(
+        &counters,
+        &GovernanceCounters::default(),
+        snapshot(&world.running.daemon),
+    )
+    .unwrap();
     for line in [
         "agentguard_events_lost_total{stage=\"decode\"} 1",
         "agentguard_agents{mode=\"enforce\"} 1",
@@ -209,10 +224,10 @@ async fn another_policy_is_compared_replayed_and_put_into_force() {
     assert!(matches!(all.last(), Some(ReplayLine::Summary { replayed: 2, changed: 0, .. })), "{all:?}");
 
     world.home.write_policy(OTHER_POLICY);
-    let change = client.policy_reload().await.unwrap();
+    let change = changed(client.policy_reload().await.unwrap()).await;
     assert_eq!((change.version.as_str(), change.agents), (diff.to.as_str(), 1));
     assert_eq!(client.policy_history().await.unwrap().len(), 2);
-    assert_eq!(client.policy_rollback("").await.unwrap().version, diff.from);
+    assert_eq!(changed(client.policy_rollback("").await.unwrap()).await.version, diff.from);
     world.end().await;
 }
 

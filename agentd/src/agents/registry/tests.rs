@@ -24,7 +24,9 @@ fn registry(home: &Home, kernel: &Arc<Fake>) -> Arc<Registry> {
     let store = Store::open(&home.state()).unwrap();
     let policy = Arc::new(InUse::start(&home.policy(), &home.state()).unwrap());
     let (directory, tally) = (Arc::new(Directory::default()), Arc::new(Tally::default()));
-    Arc::new(Registry::new(kernel.clone(), store, directory, policy, tally, Degraded::Refuse).unwrap())
+    let governance = crate::testing::governance(home, &policy, &store);
+    let degraded = Degraded::Refuse;
+    Arc::new(Registry::new(kernel.clone(), store, directory, policy, tally, governance, degraded).unwrap())
 }
 
 fn world() -> World {
@@ -42,6 +44,8 @@ fn enrolment(world: &World) -> Enrolment {
         name: String::new(),
         variables: BTreeMap::new(),
         mode: None,
+        agent: String::new(),
+        by: "test".to_owned(),
         wanted: Wanted::Pid(world.process.id()),
         owner: crate::agents::user::owner(world.process.id()),
     }
@@ -142,7 +146,7 @@ async fn a_reload_replaces_the_rules_of_every_agent() {
         world.registry.enroll(enrolment(&world)).await.unwrap().agent,
     ];
     world.home.write_policy(OTHER_POLICY);
-    let change = world.registry.reload_policy(&world.home.policy(), "test").await.unwrap();
+    let change = world.registry.reload_policy(&world.home.policy(), "test", unheard()).await.unwrap();
     assert_eq!((change.agents, change.changed), (2, true));
     for agent in agents {
         assert_eq!(world.kernel.state().installed.get(&agent.key), Some(&(Mode::Enforce, 2)));
@@ -153,7 +157,7 @@ async fn a_reload_replaces_the_rules_of_every_agent() {
             "late events still find their rules"
         );
     }
-    let back = world.registry.roll_back_policy(None, "test").await.unwrap();
+    let back = world.registry.roll_back_policy(None, "test", unheard()).await.unwrap();
     assert_eq!(back.version, change.previous);
     assert_eq!(world.registry.policy().history().unwrap().len(), 3);
 }
@@ -164,7 +168,8 @@ async fn a_wrong_policy_leaves_the_running_one_and_says_where() {
     let agent = world.registry.enroll(enrolment(&world)).await.unwrap().agent;
     let before = world.registry.policy().version().version;
     world.home.write_policy("package agentguard.small\n\nguardrails contains {\n");
-    let error = world.registry.reload_policy(&world.home.policy(), "test").await.unwrap_err().to_string();
+    let error =
+        world.registry.reload_policy(&world.home.policy(), "test", unheard()).await.unwrap_err().to_string();
     assert!(error.contains("small.rego:"), "{error}");
     assert_eq!(world.registry.policy().version().version, before);
     assert_eq!(world.kernel.state().installed.get(&agent.key), Some(&(Mode::Enforce, 1)));
@@ -180,7 +185,7 @@ async fn a_reload_that_fails_half_way_gives_everybody_the_old_rules() {
     let before = world.registry.policy().version().version;
     world.home.write_policy(OTHER_POLICY);
     world.kernel.state().fail.insert("install", 2);
-    world.registry.reload_policy(&world.home.policy(), "test").await.unwrap_err();
+    world.registry.reload_policy(&world.home.policy(), "test", unheard()).await.unwrap_err();
     assert_eq!(world.registry.policy().version().version, before);
     for agent in agents {
         let (_, generation) = world.kernel.state().installed[&agent.key];
