@@ -131,7 +131,9 @@ impl Running {
             config.degraded,
         )?);
         // The policy may have changed while agentd was away; whoever does not stand it is stopped by restoring.
-        registry.revalidate(None, "agentd starts").await?;
+        if let Err(error) = registry.revalidate(None, "agentd starts").await {
+            tracing::error!(%error, "promoted agents could not be looked at again; those whose proofs are of another policy do not start");
+        }
         let restored = registry.restore().await?;
         let limits = config.holds.clone();
         let (holds, asked, questions) = Holds::new(

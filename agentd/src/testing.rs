@@ -1,6 +1,7 @@
 //! What several tests need: a state directory, a small policy, a spec, records.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentguard_core::ids::{AgentName, IncidentId};
@@ -9,8 +10,11 @@ use agentguard_core::record::{Decision, Object, Process, Record};
 use agentguard_core::rule::Source;
 use agentguard_core::verdict::{Layer, Reason, Severity, Verdict};
 
-use crate::config::{Config, Listen};
+use crate::config::{Config, GovernanceSettings, Listen};
 use crate::decide::Decided;
+use crate::governance::{self, Governance, Ledger};
+use crate::policy::InUse;
+use crate::record::Store;
 
 /// A policy of one pack: one guardrail over files, one finding over command lines.
 pub(crate) const POLICY: &str = r#"package agentguard.small
@@ -41,6 +45,43 @@ guardrails contains {
     "verdict": "deny",
     "severity": "HIGH",
     "reason": "other secrets",
+}
+"#;
+
+/// One by which agents can be promoted: by who has a role, with a budget, and not while they spent it.
+pub(crate) const PROMOTING_POLICY: &str = r#"package agentguard.small
+
+guardrails contains {
+    "id": "secrets",
+    "ops": ["read", "write"],
+    "path": "/srv/secret/**",
+    "verdict": "deny",
+    "severity": "CRITICAL",
+    "reason": "secrets are never for agents",
+}
+
+guardrails contains {
+    "id": "restricted",
+    "ops": ["read"],
+    "path": "/usr/share/**",
+    "verdict": "deny",
+    "severity": "HIGH",
+    "reason": "a restricted agent reads no documents",
+} if input.agent.state == "GOVERNED_RESTRICTED"
+
+refuse contains {"id": "role", "reason": "only administrators promote"} if {
+    input.promotion.action == "promote"
+    not "agent_admin" in input.promotion.actor.roles
+}
+
+refuse contains {"id": "tier", "reason": "tier is over the limit"} if input.agent.tier > limit
+
+limit := 3
+
+refuse contains {"id": "owner", "reason": "nobody owns it"} if input.agent.spec.agent.owner == null
+
+refuse contains {"id": "spent", "reason": "its budget is spent", "then": "restrict"} if {
+    input.promotion.spent_usd >= input.agent.spec.economics.monthly_budget_usd
 }
 "#;
 
@@ -104,9 +145,9 @@ impl Home {
             policy_dir: self.policy(),
             state_dir: self.state(),
             metrics: crate::config::Metrics { listen: Listen(None) },
-            governance: crate::config::GovernanceSettings {
+            governance: GovernanceSettings {
                 scratch_dir: self.path().join("scratch"),
-                ..crate::config::GovernanceSettings::default()
+                ..GovernanceSettings::default()
             },
             ..Config::default()
         }
@@ -116,26 +157,16 @@ impl Home {
 /// Governance of a state directory.
 pub(crate) fn governance(
     home: &Home,
-    policy: &std::sync::Arc<crate::policy::InUse>,
-    store: &crate::record::Store,
-) -> std::sync::Arc<crate::governance::Governance> {
-    let audit = crate::governance::open_audit(&home.state(), agentguard_audit::Options::default());
-    let settings = crate::config::GovernanceSettings {
-        scratch_dir: home.path().join("scratch"),
-        ..crate::config::GovernanceSettings::default()
-    };
-    let ledger = crate::governance::Ledger::open(store).unwrap();
+    policy: &Arc<InUse>,
+    store: &Store,
+    settings: GovernanceSettings,
+) -> Arc<Governance> {
+    let audit = governance::open_audit(&home.state(), agentguard_audit::Options::default());
+    let ledger = Ledger::open(store).unwrap();
     let host = || crate::agents::host::facts(crate::kernel::Backend::Lsm);
-    let governance = crate::governance::Governance::open(
-        &home.state(),
-        audit,
-        policy.clone(),
-        ledger,
-        settings,
-        std::sync::Arc::default(),
-        host,
-    );
-    std::sync::Arc::new(governance.unwrap())
+    let counters = Arc::default();
+    let governance = Governance::open(&home.state(), audit, policy.clone(), ledger, settings, counters, host);
+    Arc::new(governance.unwrap())
 }
 
 /// An open of a file, at a time, with a verdict.

@@ -165,6 +165,11 @@ impl PolicySet {
         Ok(decided)
     }
 
+    /// Whether any pack could refuse a promotion at all.
+    pub fn can_refuse(&self) -> bool {
+        self.asked(REFUSE).next().is_some()
+    }
+
     /// What the packs' `refuse` rules say about one agent's place in governance, in the order of packs and lines. None of
     /// them: nothing stands against it.
     ///

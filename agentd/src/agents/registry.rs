@@ -298,4 +298,6 @@ fn host_facts(kernel: &dyn Kernel) -> agentguard_policy::HostFacts {
 }
 
 #[cfg(test)]
+mod governed_tests;
+#[cfg(test)]
 mod tests;

@@ -32,6 +32,7 @@ pub(super) fn refusal(error: GovernanceError) -> Status {
         | GovernanceError::Keys(_)
         | GovernanceError::Unrecorded(_)
         | GovernanceError::Policy(_)
+        | GovernanceError::NothingRefused
         | GovernanceError::Refused(..)
         | GovernanceError::Denied { .. } => Status::failed_precondition(message),
         GovernanceError::Register(RegisterError::File(_)) | GovernanceError::Store(_) => {

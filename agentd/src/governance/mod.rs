@@ -112,6 +112,9 @@ pub enum GovernanceError {
         /// Who may.
         role: &'static str,
     },
+    /// A policy by which everybody could be promoted.
+    #[error("the policy has no rule `refuse`, so it could refuse nobody; add the pack promotion to it")]
+    NothingRefused,
     /// What was asked is wrong.
     #[error("{0}")]
     Invalid(String),

@@ -125,6 +125,9 @@ impl Governance {
         by: &Person,
         question: &Question,
     ) -> Result<Vec<Refusal>, GovernanceError> {
+        if !policy.can_refuse() {
+            return Err(GovernanceError::NothingRefused);
+        }
         let input = PreparedInput::new(&self.input(stored, spec, host));
         let now_ns = clock::wall_ns();
         let facts = PromotionFacts {

@@ -49,7 +49,7 @@ impl Governance {
     /// Asks a policy about every promoted agent; `progress` hears how many of how many are done.
     ///
     /// # Errors
-    /// When the register can not be read. An agent that can not be read is left out: it does not start anyway.
+    /// When the register can not be read, or this policy could refuse nobody. An agent that can not be read is left out: it does not start anyway.
     pub fn judge(
         &self,
         policy: &PolicySet,
@@ -66,6 +66,9 @@ impl Governance {
         for (name, done) in names.iter().zip(1..) {
             match self.register.load(name) {
                 Ok(stored) if stored.entry.standing.state.is_promoted() => {
+                    if !policy.can_refuse() {
+                        return Err(GovernanceError::NothingRefused);
+                    }
                     judged.push(self.judge_one(policy, stored, &host));
                 }
                 Ok(_) => {}

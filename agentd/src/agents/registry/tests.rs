@@ -6,11 +6,11 @@ use crate::kernel::fake::Fake;
 use crate::testing::{Home, OTHER_POLICY, SPEC};
 use agentguard_core::spec::Mode;
 
-struct World {
-    home: Home,
-    kernel: Arc<Fake>,
-    registry: Arc<Registry>,
-    process: Child,
+pub(super) struct World {
+    pub(super) home: Home,
+    pub(super) kernel: Arc<Fake>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) process: Child,
 }
 
 impl Drop for World {
@@ -20,16 +20,24 @@ impl Drop for World {
     }
 }
 
-fn registry(home: &Home, kernel: &Arc<Fake>) -> Arc<Registry> {
+pub(super) fn registry(home: &Home, kernel: &Arc<Fake>) -> Arc<Registry> {
+    registry_with(home, kernel, home.config().governance)
+}
+
+pub(super) fn registry_with(
+    home: &Home,
+    kernel: &Arc<Fake>,
+    settings: crate::config::GovernanceSettings,
+) -> Arc<Registry> {
     let store = Store::open(&home.state()).unwrap();
     let policy = Arc::new(InUse::start(&home.policy(), &home.state()).unwrap());
     let (directory, tally) = (Arc::new(Directory::default()), Arc::new(Tally::default()));
-    let governance = crate::testing::governance(home, &policy, &store);
+    let governance = crate::testing::governance(home, &policy, &store, settings);
     let degraded = Degraded::Refuse;
     Arc::new(Registry::new(kernel.clone(), store, directory, policy, tally, governance, degraded).unwrap())
 }
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let home = Home::new();
     let kernel = Arc::new(Fake::default());
     let registry = registry(&home, &kernel);
@@ -37,7 +45,7 @@ fn world() -> World {
     World { home, kernel, registry, process }
 }
 
-fn enrolment(world: &World) -> Enrolment {
+pub(super) fn enrolment(world: &World) -> Enrolment {
     Enrolment {
         spec: SPEC.to_owned(),
         spec_file: "tester.toml".to_owned(),
