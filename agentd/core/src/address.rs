@@ -17,7 +17,7 @@ pub(crate) const MAX_NAME_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 
 /// Whether this is a DNS name, without a dot at its end.
-pub(crate) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     let label = |label: &str| {
         let bytes = label.as_bytes();
         (1..=MAX_LABEL_BYTES).contains(&bytes.len())

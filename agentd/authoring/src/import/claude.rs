@@ -1,0 +1,224 @@
+//! The permissions of Claude Code's `settings.json` as a spec: what may be done without asking is granted, what is
+//! asked about is held for a person, what is denied is denied.
+//!
+//! In Claude Code a denial always wins. Here the more specific rule wins, so a grant that a denial or a question covers
+//! is left out.
+
+use agentguard_core::pattern::Pattern;
+use agentguard_core::rule::Protocol;
+use agentguard_core::spec::{Peer, Role};
+use serde::Deserialize;
+
+use super::glob;
+use super::rule::{self, Rule};
+use crate::draft::Note;
+use crate::program::{self, Work};
+use crate::{AuthoringError, Draft, Identity, Source, SpecDraft, base, workflow};
+
+const OWN: &str = "Claude Code itself.";
+const RULES: &str = "Named by permission rules.";
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Settings {
+    pub(super) permissions: Permissions,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Permissions {
+    allow: Vec<String>,
+    ask: Vec<String>,
+    deny: Vec<String>,
+    #[serde(rename = "additionalDirectories")]
+    directories: Vec<String>,
+    #[serde(rename = "defaultMode")]
+    mode: Option<String>,
+}
+
+/// What a list of rules says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Deny,
+    Ask,
+    Allow,
+}
+
+pub(super) fn draft(
+    source: Source<'_>,
+    permissions: &Permissions,
+    identity: &Identity,
+) -> Result<Draft, AuthoringError> {
+    let mut maker = Maker { spec: SpecDraft::new(Role::Ideation), notes: Vec::new() };
+    maker.spec.head = vec![
+        format!("Made of the permissions in {}.", source.file),
+        "Allowed is granted, asked is held for a person, denied is denied. Of a command that is allowed, the program is".to_owned(),
+        "granted with any arguments: what must not run is written in commands_hold and commands_deny.".to_owned(),
+    ];
+    maker.spec.anatomy.inputs = vec!["repository".to_owned(), "prompts".to_owned()];
+    base::grant(&mut maker.spec);
+    maker.own();
+    maker.mode(permissions.mode.as_deref());
+    // First what is denied and asked about: it says what may not be granted.
+    for (answer, rules) in
+        [(Answer::Deny, &permissions.deny), (Answer::Ask, &permissions.ask), (Answer::Allow, &permissions.allow)]
+    {
+        rules.iter().for_each(|rule| maker.rule(answer, rule));
+    }
+    permissions.directories.iter().for_each(|directory| maker.directory(directory));
+    maker.spec.finish(identity, maker.notes)
+}
+
+struct Maker {
+    spec: SpecDraft,
+    notes: Vec<Note>,
+}
+
+impl Maker {
+    /// What Claude Code needs to run at all.
+    fn own(&mut self) {
+        for path in ["/usr/bin/{node,claude}", "/usr/local/bin/{node,claude}", "${home}/.local/bin/claude", "${home}/.local/share/claude/**"] {
+            self.spec.run(OWN, path);
+        }
+        self.spec.files.read.add_under(OWN, "${home}/.local/share/claude/**");
+        self.spec.exec.anonymous = Some(agentguard_core::verdict::Verdict::Allow);
+        self.spec.change_tree(OWN, "${home}/.claude");
+        let files = &mut self.spec.files;
+        for list in [&mut files.read, &mut files.write, &mut files.create, &mut files.delete] {
+            list.add_under(OWN, "${home}/.claude.json*");
+        }
+        program::temporary(&mut self.spec);
+        self.spec.network.connect.add_under(OWN, program::peer("api.anthropic.com", 443));
+        program::work(&mut self.spec, Work::Read);
+    }
+
+    fn mode(&mut self, mode: Option<&str>) {
+        match mode {
+            None | Some("default" | "plan" | "dontAsk" | "auto") => {}
+            Some("acceptEdits") => program::work(&mut self.spec, Work::Change),
+            Some(mode) => {
+                let why = "only what the rules name is granted, whatever mode Claude Code runs in";
+                self.notes.push(Note::left_out(format!("permissions.defaultMode {mode}"), why));
+            }
+        }
+    }
+
+    fn rule(&mut self, answer: Answer, text: &str) {
+        match rule::parse(text) {
+            Rule::Command(specifier) => self.command(answer, text, specifier),
+            Rule::Read(path) => self.files(answer, text, path, false),
+            Rule::Edit(path) => self.files(answer, text, path, true),
+            Rule::Fetch(domain) => self.fetch(answer, text, domain),
+            Rule::Other(why) => self.left_out(answer, text, why),
+        }
+    }
+
+    fn left_out(&mut self, answer: Answer, text: &str, why: &str) {
+        let list = match answer {
+            Answer::Deny => "deny",
+            Answer::Ask => "ask",
+            Answer::Allow => "allow",
+        };
+        self.notes.push(Note::left_out(format!("{list} {text}"), why));
+    }
+
+    fn command(&mut self, answer: Answer, text: &str, specifier: Option<&str>) {
+        let lines = specifier.map_or_else(|| vec!["*".to_owned()], rule::command_lines);
+        match answer {
+            Answer::Deny => return lines.into_iter().for_each(|line| self.spec.exec.commands_deny.add(line)),
+            Answer::Ask => lines.into_iter().for_each(|line| self.spec.exec.commands_hold.add(line)),
+            Answer::Allow => {}
+        }
+        let Some(specifier) = specifier else {
+            return self.left_out(answer, text, "every program of the host is more than a spec should grant; name them");
+        };
+        let command = specifier.strip_suffix(":*").unwrap_or(specifier).replace('*', " ");
+        match workflow::granted_by(&mut self.spec, &command) {
+            Some(notes) => self.notes.extend(notes),
+            None => return self.left_out(answer, text, "no shell takes this command; grant the program in exec.allow"),
+        }
+        if answer == Answer::Allow && command.trim().contains(' ') {
+            let program = command.split_whitespace().next().unwrap_or_default();
+            let why = "the program runs with any arguments; hold or deny those that must not run";
+            self.notes.push(Note::unsure(format!("exec.allow {program}"), why));
+        }
+    }
+
+    fn files(&mut self, answer: Answer, text: &str, path: Option<&str>, edits: bool) {
+        let patterns = match glob::patterns(path.unwrap_or("**")) {
+            Ok(patterns) => patterns,
+            Err(why) => return self.left_out(answer, text, why),
+        };
+        if patterns.iter().any(|pattern| pattern.starts_with(base::WORKSPACE)) {
+            base::workspace(&mut self.spec);
+        }
+        for pattern in patterns {
+            let files = &mut self.spec.files;
+            match answer {
+                Answer::Deny => files.deny.add(pattern),
+                Answer::Ask => files.hold.add(pattern),
+                Answer::Allow if covered(files, &pattern) => {
+                    self.left_out(answer, text, "a rule that denies or asks covers it, and that comes first");
+                }
+                Answer::Allow if edits => {
+                    for list in [&mut files.read, &mut files.write, &mut files.create, &mut files.delete] {
+                        list.add_under(RULES, pattern.clone());
+                    }
+                }
+                Answer::Allow => files.read.add_under(RULES, pattern),
+            }
+        }
+        if edits && answer != Answer::Allow {
+            let why = "a spec denies and holds every operation on a file, reading too";
+            self.notes.push(Note::unsure(text, why));
+        }
+    }
+
+    fn fetch(&mut self, answer: Answer, text: &str, domain: Option<&str>) {
+        let Some(domain) = domain else {
+            let why = "every host is more than a spec should name; what is not granted is denied";
+            return self.left_out(answer, text, why);
+        };
+        let Ok(peer) = workflow::peer_of(domain) else {
+            return self.left_out(answer, text, "this is no name of a host; write domain:example.com");
+        };
+        let network = &mut self.spec.network;
+        let stricter = network.deny.iter().chain(network.hold.iter());
+        let covered = stricter.map(|entry| entry.value.to.clone()).any(|to| name_covers(&to, &peer.to));
+        match answer {
+            // A denied name takes no ports.
+            Answer::Deny => network.deny.add(Peer { to: peer.to, ports: Vec::new(), protocol: Protocol::Any }),
+            Answer::Ask => network.hold.add(peer),
+            Answer::Allow if covered => {
+                self.left_out(answer, text, "a rule that denies or asks covers it, and that comes first");
+            }
+            Answer::Allow => network.connect.add_under(RULES, peer),
+        }
+    }
+
+    fn directory(&mut self, text: &str) {
+        let path = text.strip_prefix("../").map_or(text, |_| "..");
+        match workflow::checked_pattern(path) {
+            Ok(pattern) => {
+                self.spec.read_tree("Additional directories.", &pattern);
+                self.notes.push(Note::unsure(format!("files.read {pattern}"), "granted for reading; add write if it is edited"));
+            }
+            Err(_) => {
+                let about = format!("permissions.additionalDirectories {text}");
+                self.notes.push(Note::left_out(about, "where it is depends on where Claude Code starts; write the whole path"));
+            }
+        }
+    }
+}
+
+/// Whether what is denied or held already speaks about this pattern.
+fn covered(files: &crate::FilesPart, pattern: &str) -> bool {
+    let plain = |text: &str| text.replace("${", "/").replace('}', "");
+    let text = plain(pattern);
+    files.deny.iter().chain(files.hold.iter()).any(|entry| {
+        Pattern::parse(&plain(&entry.value)).is_ok_and(|stricter| stricter.matches(text.as_bytes()))
+    })
+}
+
+fn name_covers(wider: &str, name: &str) -> bool {
+    wider == name || wider.strip_prefix('*').is_some_and(|suffix| name.ends_with(suffix))
+}
