@@ -16,34 +16,61 @@ const READ: [(&str, &[&str]); 4] = [
     (
         PROGRAMS,
         &[
-            "/usr/lib/**", "/usr/lib64/**", "/usr/local/lib/**", "/usr/libexec/**", "/usr/share/**", "/usr/bin/**",
-            "/usr/local/bin/**", "/lib/**", "/lib64/**", "/bin/**", "/etc/ssl", "/etc/ssl/certs", "/etc/ssl/certs/**",
-            "/etc/ssl/openssl.cnf", "/etc/pki/{tls,ca-trust}/**", "/etc/ca-certificates/**",
+            "/usr/lib/**",
+            "/usr/lib64/**",
+            "/usr/local/lib/**",
+            "/usr/libexec/**",
+            "/usr/share/**",
+            "/usr/bin/**",
+            "/usr/local/bin/**",
+            "/lib/**",
+            "/lib64/**",
+            "/bin/**",
+            "/etc/ssl",
+            "/etc/ssl/certs",
+            "/etc/ssl/certs/**",
+            "/etc/ssl/openssl.cnf",
+            "/etc/pki/{tls,ca-trust}/**",
+            "/etc/ca-certificates/**",
         ],
     ),
     (
         ACCOUNTS,
         &[
             "/etc/{ld.so.cache,ld.so.preload,localtime,timezone,nsswitch.conf,passwd,group,hosts,host.conf,gai.conf,resolv.conf,services,protocols,os-release,machine-id,mime.types}",
-            "/etc/{profile,bash.bashrc,bashrc,inputrc,terminfo,alternatives}", "/etc/{terminfo,alternatives}/**",
-            "/run/systemd/resolve/*", "/run/resolvconf/*", "/run/NetworkManager/*",
+            "/etc/{profile,bash.bashrc,bashrc,inputrc,terminfo,alternatives}",
+            "/etc/{terminfo,alternatives}/**",
+            "/run/systemd/resolve/*",
+            "/run/resolvconf/*",
+            "/run/NetworkManager/*",
         ],
     ),
     (
         KERNEL,
         &[
-            "/proc/[0-9]*/**", "/proc/{cpuinfo,meminfo,stat,uptime,version,loadavg,filesystems,mounts}",
-            "/proc/sys/{kernel,vm}/**", "/sys/devices/system/cpu", "/sys/devices/system/cpu/**", "/sys/fs/cgroup/**",
+            "/proc/[0-9]*/**",
+            "/proc/{cpuinfo,meminfo,stat,uptime,version,loadavg,filesystems,mounts}",
+            "/proc/sys/{kernel,vm}/**",
+            "/sys/devices/system/cpu",
+            "/sys/devices/system/cpu/**",
+            "/sys/fs/cgroup/**",
             "/sys/kernel/mm/transparent_hugepage/*",
         ],
     ),
     (
         TERMINAL,
-        &["/dev/{null,zero,full,random,urandom,tty,console,fd,stdin,stdout,stderr}", "/dev/pts/*", "/dev/{ttyS,hvc}[0-9]*"],
+        &[
+            "/dev/{null,zero,full,random,urandom,tty,console,fd,stdin,stdout,stderr}",
+            "/dev/pts/*",
+            "/dev/{ttyS,hvc}[0-9]*",
+        ],
     ),
 ];
 const WRITE: [(&str, &[&str]); 2] = [
-    (TERMINAL, &["/dev/{null,zero,full,tty,console,stdin,stdout,stderr}", "/dev/pts/*", "/dev/{ttyS,hvc}[0-9]*"]),
+    (
+        TERMINAL,
+        &["/dev/{null,zero,full,tty,console,stdin,stdout,stderr}", "/dev/pts/*", "/dev/{ttyS,hvc}[0-9]*"],
+    ),
     ("A thread's name.", &["/proc/[0-9]*/comm", "/proc/[0-9]*/task/[0-9]*/comm"]),
 ];
 const SHELLS: [&str; 3] = ["/usr/bin/{bash,dash,sh,env}", "/bin/{bash,dash,sh}", "/usr/bin/busybox"];
@@ -65,7 +92,11 @@ pub(crate) fn grant(draft: &mut SpecDraft) {
 
 /// Declares the variable for the directory that an agent works in.
 pub(crate) fn workspace(draft: &mut SpecDraft) {
-    draft.variable("workspace", "", "where it works; agentctl takes the current directory if it is not given");
+    draft.variable(
+        "workspace",
+        "",
+        "where it works; agentctl takes the current directory if it is not given",
+    );
 }
 
 /// The work directory in patterns.

@@ -7,8 +7,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
 use crate::draft::{Note, NoteKind};
 use crate::identity::{
-    self, DEFAULT_BUDGET_USD, DEFAULT_MODEL, FIRST_VERSION, temperature_limit,
-    usual_temperature, usual_work,
+    self, DEFAULT_BUDGET_USD, DEFAULT_MODEL, FIRST_VERSION, temperature_limit, usual_temperature, usual_work,
 };
 use crate::{AuthoringError, Draft, Identity, Source};
 
@@ -39,8 +38,12 @@ pub(crate) fn rewrite(
         }
     })?;
     let role = identity.role.unwrap_or(spec.agent.role);
-    let mut editor = Editor { file: source.file, document: &mut document, assumed: Vec::new(), notes: Vec::new() };
+    let mut editor =
+        Editor { file: source.file, document: &mut document, assumed: Vec::new(), notes: Vec::new() };
     editor.agent(identity, role, version)?;
+    let owner = identity.owner.is_some() || spec.agent.owner.is_some();
+    let description = identity.description.is_some() || !spec.agent.description.is_empty();
+    editor.notes.extend(identity::missing_notes(owner, description));
     editor.anatomy(identity, role)?;
     editor.economics(identity)?;
     editor.containment()?;
@@ -85,14 +88,18 @@ impl Editor<'_> {
         let (_, inputs, actions) = usual_work(role);
         let anatomy = self.section("anatomy", "What it is made of.")?;
         let mut assumed = Vec::new();
-        for (key, said, usual) in [("inputs", &identity.inputs, inputs), ("actions", &identity.actions, actions)] {
+        for (key, said, usual) in
+            [("inputs", &identity.inputs, inputs), ("actions", &identity.actions, actions)]
+        {
             let was_assumed = list(anatomy, key, said.as_deref(), usual);
             assumed.extend(was_assumed.then(|| format!("anatomy.{key}")));
         }
         let memory = identity.memory.or((!anatomy.contains_key("memory")).then_some(Memory::None));
         set_given(anatomy, "memory", memory.map(|memory| Value::from(memory.name())));
         let reasoning = anatomy.entry("reasoning").or_insert_with(|| Item::Table(Table::new()));
-        let Some(reasoning) = reasoning.as_table_like_mut() else { return Err(self.no_table("anatomy.reasoning")) };
+        let Some(reasoning) = reasoning.as_table_like_mut() else {
+            return Err(self.no_table("anatomy.reasoning"));
+        };
         let model = identity.model.as_deref();
         if model.is_none() && !reasoning.contains_key("model") {
             assumed.push(format!("anatomy.reasoning.model ({DEFAULT_MODEL})"));

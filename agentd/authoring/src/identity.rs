@@ -73,12 +73,18 @@ pub(crate) const fn usual_temperature(role: Role) -> f64 {
 }
 
 /// Capabilities, inputs and actions of a role about which nothing else is known.
-pub(crate) const fn usual_work(role: Role) -> (&'static [&'static str], &'static [&'static str], &'static [&'static str]) {
+pub(crate) const fn usual_work(
+    role: Role,
+) -> (&'static [&'static str], &'static [&'static str], &'static [&'static str]) {
     match role {
-        Role::Compliance => {
-            (&["evidence.read", "report.write"], &["evidence", "policies"], &["check evidence", "report findings"])
+        Role::Compliance => (
+            &["evidence.read", "report.write"],
+            &["evidence", "policies"],
+            &["check evidence", "report findings"],
+        ),
+        Role::Analysis => {
+            (&["data.read", "report.write"], &["files of the workspace"], &["read files", "report"])
         }
-        Role::Analysis => (&["data.read", "report.write"], &["files of the workspace"], &["read files", "report"]),
         Role::Ideation => (&["code.write", "command.run"], &["repository"], &["edit files", "run commands"]),
     }
 }
@@ -94,7 +100,9 @@ impl Identity {
         check_name(&self.name)?;
         given(&self.description, |text| {
             let long = text.len() > MAX_DESCRIPTION_BYTES;
-            refuse(long, "agent.description", || format!("longer than {MAX_DESCRIPTION_BYTES} bytes; shorten it"))
+            refuse(long, "agent.description", || {
+                format!("longer than {MAX_DESCRIPTION_BYTES} bytes; shorten it")
+            })
         })?;
         given(&self.tier, |tier| {
             let bad = !(1..=4).contains(tier);
@@ -105,7 +113,9 @@ impl Identity {
             let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-');
             let bad = version.is_empty() || version.len() > MAX_VERSION_BYTES || !version.bytes().all(letter);
             refuse(bad, "agent.version", || {
-                format!("`{version}` is no version; give 1 to {MAX_VERSION_BYTES} of 0-9, A-Z, a-z, `.`, `+`, `-`")
+                format!(
+                    "`{version}` is no version; give 1 to {MAX_VERSION_BYTES} of 0-9, A-Z, a-z, `.`, `+`, `-`"
+                )
             })
         })?;
         given(&self.expires, |text| check_expiry(text))?;
@@ -120,7 +130,9 @@ impl Identity {
         given(&self.temperature, |value| {
             let bad = !(0.0..=MAX_TEMPERATURE).contains(value) || decimals(*value) > TEMPERATURE_DECIMALS;
             refuse(bad, "anatomy.reasoning.temperature", || {
-                format!("{value} is no temperature; give 0 to {MAX_TEMPERATURE} with at most {TEMPERATURE_DECIMALS} decimals")
+                format!(
+                    "{value} is no temperature; give 0 to {MAX_TEMPERATURE} with at most {TEMPERATURE_DECIMALS} decimals"
+                )
             })
         })?;
         given(&self.monthly_budget_usd, |value| {
@@ -195,6 +207,7 @@ fn fill(draft: &mut SpecDraft, notes: &mut Vec<Note>) {
     let temperature = *draft.anatomy.temperature.get_or_insert(usual_temperature(draft.role));
     notes.extend(assumed_note(&assumed));
     notes.extend(temperature_note(draft.role, temperature));
+    notes.extend(missing_notes(draft.owner.is_some(), draft.description.is_some()));
 }
 
 pub(crate) fn assumed_note(keys: &[String]) -> Option<Note> {
@@ -202,11 +215,20 @@ pub(crate) fn assumed_note(keys: &[String]) -> Option<Note> {
     (!keys.is_empty()).then(|| Note::new(NoteKind::Assumed, keys.join(", "), why))
 }
 
+/// What nobody can assume, and without which no agent is promoted.
+pub(crate) fn missing_notes(owner: bool, description: bool) -> impl Iterator<Item = Note> {
+    let why = "nobody said it, and policy asks for it before it promotes an agent; write it in";
+    let parts = [("agent.description", description), ("agent.owner", owner)];
+    parts.into_iter().filter(|(_, said)| !said).map(move |(key, _)| Note::left_out(key, why))
+}
+
 /// A temperature that is no error here and will be one at promotion.
 pub(crate) fn temperature_note(role: Role, temperature: f64) -> Option<Note> {
     let limit = temperature_limit(role);
     (temperature > limit).then(|| {
-        let why = format!("{temperature} is above {limit}, the most with which a {role} agent is promoted; lower it");
+        let why = format!(
+            "{temperature} is above {limit}, the most with which a {role} agent is promoted; lower it"
+        );
         Note::unsure("anatomy.reasoning.temperature", why)
     })
 }
@@ -241,10 +263,13 @@ fn check_name(name: &str) -> Result<(), AuthoringError> {
 
 fn check_capabilities(words: &[String]) -> Result<(), AuthoringError> {
     let key = "agent.capabilities";
-    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+    let letter =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
     refuse(words.len() > MAX_WORDS, key, || format!("more than {MAX_WORDS}; name fewer"))?;
     let bad = words.iter().find(|word| word.is_empty() || !word.bytes().all(letter));
-    given(&bad, |word| refuse(true, key, || format!("`{word}` is no capability; use a-z, 0-9, `.`, `_`, `-`")))
+    given(&bad, |word| {
+        refuse(true, key, || format!("`{word}` is no capability; use a-z, 0-9, `.`, `_`, `-`"))
+    })
 }
 
 fn given<T>(

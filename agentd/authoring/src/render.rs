@@ -145,7 +145,10 @@ fn agent(page: &mut Page, draft: &SpecDraft) {
 
 fn anatomy(page: &mut Page, draft: &SpecDraft) {
     let anatomy = &draft.anatomy;
-    page.section("anatomy", "What it is made of: what it works on, what it does, what it remembers, how it reasons.");
+    page.section(
+        "anatomy",
+        "What it is made of: what it works on, what it does, what it remembers, how it reasons.",
+    );
     page.words("inputs", &anatomy.inputs);
     page.words("actions", &anatomy.actions);
     page.set("memory", &quoted(anatomy.memory.unwrap_or(Memory::None).name()));
@@ -164,14 +167,26 @@ fn variables(page: &mut Page, draft: &SpecDraft) {
     if draft.variables.is_empty() {
         return;
     }
-    page.section("variables", "${name} in a pattern or address. An empty one must be given: --set name=value");
+    page.section(
+        "variables",
+        "${name} in a pattern or address. An empty one must be given: --set name=value",
+    );
     for variable in &draft.variables {
-        let _ = writeln!(page.0, "{} = {}  # {}", variable.name, quoted(&variable.default), one_line(&variable.comment));
+        let _ = writeln!(
+            page.0,
+            "{} = {}  # {}",
+            variable.name,
+            quoted(&variable.default),
+            one_line(&variable.comment)
+        );
     }
 }
 
 fn files(page: &mut Page, draft: &SpecDraft) {
-    page.section("files", "Files, by what is done to them. To list a directory, it is named without /** too.");
+    page.section(
+        "files",
+        "Files, by what is done to them. To list a directory, it is named without /** too.",
+    );
     let files = &draft.files;
     page.default_verdict(files.default);
     for (key, list) in [

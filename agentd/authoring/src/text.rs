@@ -1,5 +1,20 @@
 //! Small questions about texts.
 
+use crate::{AuthoringError, Source};
+
+/// Longest file that is read: as long as a spec may be. Whatever is longer was not written by a person.
+const MAX_SOURCE_BYTES: usize = agentguard_core::spec::MAX_SPEC_BYTES;
+
+/// Refuses a file that is too long to be what it is taken for.
+pub(crate) fn check_length(source: Source<'_>) -> Result<(), AuthoringError> {
+    let length = source.text.len();
+    if length <= MAX_SOURCE_BYTES {
+        return Ok(());
+    }
+    let problem = format!("has {length} bytes, the limit is {MAX_SOURCE_BYTES}; give a shorter file");
+    Err(AuthoringError::file(source.file, problem))
+}
+
 /// Line of a byte, from 1.
 pub(crate) fn line_at(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
@@ -13,18 +28,6 @@ pub(crate) fn one_line(text: &str) -> String {
     letters.collect()
 }
 
-/// A name of an agent made of any text: other letters become `-`.
-pub(crate) fn agent_name(text: &str) -> String {
-    use agentguard_core::spec::MAX_AGENT_NAME_BYTES;
-    let lower = text.to_ascii_lowercase();
-    let letters = lower.chars().map(|letter| match letter {
-        'a'..='z' | '0'..='9' | '.' | '_' => letter,
-        _ => '-',
-    });
-    let name: String = letters.take(MAX_AGENT_NAME_BYTES).collect();
-    name.trim_matches(|letter: char| !letter.is_ascii_alphanumeric()).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,11 +35,5 @@ mod tests {
     #[test]
     fn lines_are_counted_from_one() {
         assert_eq!((line_at("a\nb", 0), line_at("a\nb", 2), line_at("a", 9)), (1, 2, 1));
-    }
-
-    #[test]
-    fn any_text_becomes_a_name() {
-        assert_eq!(agent_name("@My Org/Server!"), "my-org-server");
-        assert_eq!(agent_name("***"), "");
     }
 }

@@ -7,12 +7,15 @@ use agentguard_authoring::{Draft, Identity, NoteKind};
 use agentguard_core::operation::{AddressOp, ClassOp, Operation, PathOp};
 use agentguard_core::record::{Object, Record};
 use agentguard_core::verdict::Verdict;
-use common::{HOME, WORKSPACE, denied_by_policy, evaluator, file, path_verdict, peer, record, shown, verdict};
+use common::{
+    HOME, WORKSPACE, denied_by_policy, evaluator, file, path_verdict, peer, record, shown, verdict,
+};
 use proptest::prelude::*;
 
 fn draft(records: &[Record]) -> Draft {
     let identity = Identity::named("learned");
-    event::draft(&Event { identity, records, home: HOME, workspace: Some(WORKSPACE) }).unwrap_or_else(|error| panic!("{error}"))
+    event::draft(&Event { identity, records, home: HOME, workspace: Some(WORKSPACE) })
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn class(op: ClassOp) -> Record {
@@ -89,11 +92,19 @@ fn the_order_of_the_records_does_not_matter() {
 
 #[test]
 fn a_whole_directory_that_is_granted_keeps_its_keys_closed() {
-    let records: Vec<Record> =
-        (0..40).map(|number| file(PathOp::Read, &format!("{WORKSPACE}/src/m{}/{}.rs", number % 5, letters(number % 25)))).collect();
+    let records: Vec<Record> = (0..40)
+        .map(|number| {
+            file(PathOp::Read, &format!("{WORKSPACE}/src/m{}/{}.rs", number % 5, letters(number % 25)))
+        })
+        .collect();
     let draft = draft(&records);
     let evaluator = evaluator(&draft);
-    assert_eq!(path_verdict(&evaluator, PathOp::Read, "/home/ada/project/src/m1/new.rs"), Verdict::Allow, "{}", draft.text);
+    assert_eq!(
+        path_verdict(&evaluator, PathOp::Read, "/home/ada/project/src/m1/new.rs"),
+        Verdict::Allow,
+        "{}",
+        draft.text
+    );
     for path in ["src/.env", "src/m1/.env.local", "src/m1/server.pem", "src/m1/.ssh/x", ".env", "README.md"] {
         let path = format!("{WORKSPACE}/{path}");
         assert_eq!(path_verdict(&evaluator, PathOp::Read, &path), Verdict::Deny, "{path}\n{}", draft.text);
@@ -102,10 +113,14 @@ fn a_whole_directory_that_is_granted_keeps_its_keys_closed() {
 
 #[test]
 fn what_policy_denied_is_left_out_and_noted() {
-    let draft = draft(&[denied_by_policy(file(PathOp::Read, "/home/ada/.ssh/id_rsa"), "filesystem.ssh_keys")]);
+    let draft =
+        draft(&[denied_by_policy(file(PathOp::Read, "/home/ada/.ssh/id_rsa"), "filesystem.ssh_keys")]);
     assert!(!draft.text.contains("id_rsa"));
     let note = draft.notes.iter().find(|note| note.kind == NoteKind::LeftOut).expect("a note");
-    assert_eq!(note.to_string(), "left out: read /home/ada/.ssh/id_rsa: policy denies it (filesystem.ssh_keys), and no grant lifts that");
+    assert_eq!(
+        note.to_string(),
+        "left out: read /home/ada/.ssh/id_rsa: policy denies it (filesystem.ssh_keys), and no grant lifts that"
+    );
 }
 
 #[test]
@@ -113,7 +128,38 @@ fn what_was_denied_once_and_never_tried_again_is_unsure() {
     let mut tried = file(PathOp::Read, "/srv/other/file");
     tried.decision.enforced = true;
     let draft = draft(&[tried]);
-    assert!(draft.text.contains("\"/srv/other/file\",  # unsure: denied, and never tried again"), "{}", draft.text);
+    assert!(
+        draft.text.contains("\"/srv/other/file\",  # unsure: denied, and never tried again"),
+        "{}",
+        draft.text
+    );
+}
+
+#[test]
+fn what_only_the_sandbox_held_back_is_granted_and_its_scratch_directory_is_not() {
+    use agentguard_core::verdict::{Layer, Reason};
+    let by = |rule: &str, verdict, path| {
+        let mut record = file(PathOp::Write, path);
+        record.decision.layer = Layer::Grant;
+        record.decision.reason = Reason::Rule;
+        record.decision.verdict = verdict;
+        record.decision.enforced = verdict == Verdict::Deny;
+        record.decision.rule = Some(rule.to_owned());
+        record
+    };
+    let held_back = by("containment.persistent_writes", Verdict::Deny, "/home/ada/project/out.txt");
+    let draft = draft(&[
+        held_back.clone(),
+        held_back,
+        by("containment.scratch.files", Verdict::Allow, "/var/lib/scratch/x"),
+        by("files.deny[0]", Verdict::Deny, "/home/ada/project/vendor/x"),
+    ]);
+    assert!(
+        draft.text.contains("write = [\n    # The workspace.\n    \"${workspace}/out.txt\",\n]"),
+        "{}",
+        draft.text
+    );
+    assert!(!draft.text.contains("/var/lib/scratch") && !draft.text.contains("vendor"));
 }
 
 #[test]
@@ -161,16 +207,29 @@ fn any_name() -> impl Strategy<Value = String> {
 
 fn any_path() -> impl Strategy<Value = String> {
     let roots = prop_oneof![
-        Just(WORKSPACE), Just("/home/ada/project/src"), Just("/home/ada"), Just("/home/ada/.cache/pip"), Just("/etc"),
-        Just("/usr/lib"), Just("/usr/bin"), Just("/tmp"), Just("/proc"), Just("/srv/data"), Just("/home/bob"), Just("/var/lib/a"), Just(""),
+        Just(WORKSPACE),
+        Just("/home/ada/project/src"),
+        Just("/home/ada"),
+        Just("/home/ada/.cache/pip"),
+        Just("/etc"),
+        Just("/usr/lib"),
+        Just("/usr/bin"),
+        Just("/tmp"),
+        Just("/proc"),
+        Just("/srv/data"),
+        Just("/home/bob"),
+        Just("/var/lib/a"),
+        Just(""),
     ];
-    (roots, prop::collection::vec(any_name(), 1..4)).prop_map(|(root, names)| format!("{root}/{}", names.join("/")))
+    (roots, prop::collection::vec(any_name(), 1..4))
+        .prop_map(|(root, names)| format!("{root}/{}", names.join("/")))
 }
 
 fn any_record() -> impl Strategy<Value = Record> {
     use PathOp::{Attr, Connect, Create, Delete, Exec, Link, MapExec, Read, Write};
     let op = prop::sample::select(vec![Read, Write, Create, Delete, Attr, Link, Exec, MapExec, Connect]);
-    let address = prop::sample::select(vec!["127.0.0.1", "::1", "10.0.0.7", "2001:db8::1", "::ffff:10.0.0.7"]);
+    let address =
+        prop::sample::select(vec!["127.0.0.1", "::1", "10.0.0.7", "2001:db8::1", "::ffff:10.0.0.7"]);
     let name = prop::sample::select(vec![None, Some("a.example.com"), Some("b.example.com"), Some("-")]);
     let protocol = prop::sample::select(vec!["tcp", "udp", "132"]);
     prop_oneof![

@@ -9,6 +9,8 @@ mod requests;
 mod sensitive;
 mod tree;
 
+use std::collections::BTreeSet;
+
 use agentguard_core::capability;
 use agentguard_core::operation::{ClassOp, PathOp};
 use agentguard_core::record::Record;
@@ -110,7 +112,7 @@ impl Maker {
             let value = Executable { path: grant.pattern, sha256: None };
             self.spec.exec.allow.insert(Entry { value, heading: None, unsure });
         }
-        let programs: Vec<&str> = requests.paths(&[PathOp::Exec]).map(|(path, _)| path).collect();
+        let programs: BTreeSet<&str> = requests.paths(&[PathOp::Exec]).map(|(path, _)| path).collect();
         let mapped = requests.paths(&[PathOp::MapExec]).filter(|(path, _)| !programs.contains(path));
         let tree = Tree::of(&self.places, mapped);
         for grant in tree.grants(&self.places, Width::Directories) {
@@ -138,16 +140,22 @@ impl Maker {
     /// A whole directory of the user's may hold keys and passwords one day; they stay out by name.
     fn guard(&mut self, grant: &Grant) {
         if let Some(pattern) = sensitive::guard(&grant.pattern) {
-            self.spec.files.deny.add_under("What is granted above by directory does not reach keys and passwords.", pattern);
+            self.spec
+                .files
+                .deny
+                .add_under("What is granted above by directory does not reach keys and passwords.", pattern);
         }
     }
 
     fn doubt(&self, grant: &Grant, changes: bool) -> Option<String> {
-        let outside = changes && !grant.pattern.starts_with(base::WORKSPACE) && !grant.pattern.starts_with("/dev/");
+        let outside =
+            changes && !grant.pattern.starts_with(base::WORKSPACE) && !grant.pattern.starts_with("/dev/");
         let wide = grant.pattern.ends_with("/**") || grant.pattern.ends_with("/*");
         match () {
             () if grant.seen.never_granted() => Some("denied, and never tried again".to_owned()),
-            () if outside && wide => Some(format!("changes outside of the workspace, for {}", names(grant.names))),
+            () if outside && wide => {
+                Some(format!("changes outside of the workspace, for {}", names(grant.names)))
+            }
             () if outside => Some("changes outside of the workspace".to_owned()),
             () if wide => Some(format!("asked for were {}", names(grant.names))),
             () => once(grant.seen),
@@ -179,7 +187,8 @@ impl Maker {
                 Place::Anonymous => self.spec.exec.anonymous = Some(Verdict::Allow),
                 Place::Memfd => {
                     self.spec.exec.memfd = Some(Verdict::Allow);
-                    self.notes.push(Note::unsure("exec.memfd", "programs without a name leave nothing to look at"));
+                    self.notes
+                        .push(Note::unsure("exec.memfd", "programs without a name leave nothing to look at"));
                 }
                 Place::Privileged => {
                     self.spec.exec.privileged = Some(Verdict::Allow);
@@ -192,7 +201,8 @@ impl Maker {
     fn capabilities(&mut self, requests: &Requests) {
         for (number, seen) in requests.capabilities() {
             let name = capability::name(number);
-            let why = if seen.never_granted() { "denied, and never tried again" } else { "a privilege of root" };
+            let why =
+                if seen.never_granted() { "denied, and never tried again" } else { "a privilege of root" };
             self.notes.push(Note::unsure(format!("process.capabilities {name}"), why));
             self.spec.process.capabilities.add_unsure(name, why);
         }

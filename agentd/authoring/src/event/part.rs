@@ -32,7 +32,9 @@ pub(super) enum Kind {
 /// The name as a pattern. What is random becomes as many `?`, so that nothing of another length is granted.
 pub(super) fn pattern(name: &str, kind: Kind) -> String {
     match kind {
-        Kind::Process if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) => "[0-9]*".to_owned(),
+        Kind::Process if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) => {
+            "[0-9]*".to_owned()
+        }
         Kind::Process => Pattern::escape(name),
         Kind::Library => library(name).unwrap_or_else(|| Pattern::escape(name)),
         Kind::Temporary | Kind::Plain => runs(name, kind == Kind::Temporary),
@@ -63,7 +65,11 @@ fn runs(name: &str, temporary: bool) -> String {
         }
         let length = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
         let (run, after) = rest.split_at_checked(length.max(first.len_utf8())).unwrap_or((rest, ""));
-        pattern.push_str(&if length == 0 { Pattern::escape(run) } else { run_pattern(run, before, temporary) });
+        pattern.push_str(&if length == 0 {
+            Pattern::escape(run)
+        } else {
+            run_pattern(run, before, temporary)
+        });
         before = run.chars().next_back();
         rest = after;
     }
@@ -103,9 +109,9 @@ fn is_mixed(run: &str) -> bool {
 }
 
 fn is_uuid(text: &str) -> bool {
-    text.bytes().enumerate().all(|(at, byte)| {
-        if UUID_HYPHENS.contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() }
-    })
+    text.bytes()
+        .enumerate()
+        .all(|(at, byte)| if UUID_HYPHENS.contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() })
 }
 
 #[cfg(test)]
@@ -134,7 +140,8 @@ mod tests {
             ("libé.so.1", Kind::Library, "libé.so*"),
         ] {
             assert_eq!(pattern(name, kind), wanted, "{name}");
-            assert!(Pattern::parse(&pattern(name, kind)).expect("pattern").matches(name.as_bytes()), "{name}");
+            let whole = Pattern::parse(&format!("/{}", pattern(name, kind))).expect("pattern");
+            assert!(whole.matches(format!("/{name}").as_bytes()), "{name}");
         }
     }
 }

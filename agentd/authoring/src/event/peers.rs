@@ -25,7 +25,8 @@ pub(super) fn grant(spec: &mut SpecDraft, notes: &mut Vec<Note>, requests: &Requ
         let about = format!("{key} {}", target.to);
         if ranges.iter().any(|(low, high)| low != high) {
             let why = {
-                let ports = if numbers.len() == 1 { "1 port".to_owned() } else { format!("{} ports", numbers.len()) };
+                let ports =
+                    if numbers.len() == 1 { "1 port".to_owned() } else { format!("{} ports", numbers.len()) };
                 format!("asked for were {ports}, such as {}", numbers.first().unwrap_or(&0))
             };
             notes.push(Note::new(NoteKind::Generalised, about.clone(), why));

@@ -14,6 +14,10 @@ use agentguard_core::verdict::{Layer, Reason, Verdict};
 
 use crate::draft::Note;
 
+/// Rules of the sandbox, in the layer of grants: see [`agentguard_core::containment`].
+const CONTAINMENT: &str = "containment.";
+const SCRATCH: &str = "containment.scratch";
+
 /// How often something was asked for, and how often it was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Seen {
@@ -195,7 +199,7 @@ fn check_path(op: PathOp, path: &str) -> Result<(), String> {
     let whole = below.is_some_and(|below| {
         below.is_empty() || !below.split('/').any(|part| matches!(part, "" | "." | ".."))
     });
-    if (!whole && !is_abstract) || (op == PathOp::Bind && !is_abstract) {
+    if !is_abstract && (!whole || op == PathOp::Bind) {
         return Err("this is no whole path, so no pattern can name it".to_owned());
     }
     if path.contains(char::is_control) {
@@ -211,7 +215,8 @@ fn target(op: AddressOp, address: IpAddr, protocol: &str, name: Option<&str>) ->
     let mut address = address::canonical(address);
     // Connecting to the unspecified address is decided as loopback.
     if op == AddressOp::Connect && address.is_unspecified() {
-        address = if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+        address =
+            if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
     }
     let name = name.map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
     let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -246,7 +251,11 @@ fn reason_to_leave_out(record: &Record) -> Option<String> {
     if rule.starts_with("network.resolvers[") {
         return Some("a name server of the host, which needs no grant".to_owned());
     }
-    if decision.verdict != Verdict::Deny {
+    if rule.starts_with(SCRATCH) {
+        return Some("in the scratch directory of the sandbox, which needs no grant".to_owned());
+    }
+    // What the sandbox holds back is just what a spec has to say for the time after it.
+    if decision.verdict != Verdict::Deny || rule.starts_with(CONTAINMENT) {
         return None;
     }
     match decision.reason {
@@ -270,7 +279,9 @@ fn reason_to_leave_out(record: &Record) -> Option<String> {
 fn object_text(object: &Object) -> String {
     match object {
         Object::File { path, .. } | Object::Exec { path, .. } | Object::FileIo { path, .. } => path.clone(),
-        Object::Address { address, port, .. } | Object::PeerIo { address, port, .. } => format!("{address}:{port}"),
+        Object::Address { address, port, .. } | Object::PeerIo { address, port, .. } => {
+            format!("{address}:{port}")
+        }
         Object::Resolved { name, .. } => name.clone(),
         Object::Class { detail } | Object::Credentials { detail } => detail.clone(),
         Object::Fork { child_pid, .. } => child_pid.to_string(),

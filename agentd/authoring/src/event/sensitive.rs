@@ -5,10 +5,36 @@ use crate::{AuthoringError, base};
 
 /// Directories and files that hold credentials wherever they are. What ends a name is in [`KEY_ENDINGS`].
 const CREDENTIAL_NAMES: [&str; 30] = [
-    ".ssh", ".aws", ".gnupg", ".kube", ".docker", ".azure", ".gcloud", "gcloud", ".password-store", ".vault-token",
-    ".netrc", ".pgpass", ".my.cnf", ".git-credentials", ".npmrc", ".pypirc", ".env", ".secrets", "secrets", "keyrings",
-    ".mozilla", ".thunderbird", ".bash_history", ".zsh_history", ".python_history", ".psql_history", "credentials",
-    "credentials.json", "credentials.toml", ".htpasswd",
+    ".ssh",
+    ".aws",
+    ".gnupg",
+    ".kube",
+    ".docker",
+    ".azure",
+    ".gcloud",
+    "gcloud",
+    ".password-store",
+    ".vault-token",
+    ".netrc",
+    ".pgpass",
+    ".my.cnf",
+    ".git-credentials",
+    ".npmrc",
+    ".pypirc",
+    ".env",
+    ".secrets",
+    "secrets",
+    "keyrings",
+    ".mozilla",
+    ".thunderbird",
+    ".bash_history",
+    ".zsh_history",
+    ".python_history",
+    ".psql_history",
+    "credentials",
+    "credentials.json",
+    "credentials.toml",
+    ".htpasswd",
 ];
 const KEY_BEGINNINGS: [&str; 5] = [".env.", "id_rsa", "id_ed25519", "id_ecdsa", "id_dsa"];
 const KEY_ENDINGS: [&str; 5] = [".pem", ".key", ".p12", ".pfx", ".jks"];
@@ -16,8 +42,17 @@ const KEY_ENDINGS: [&str; 5] = [".pem", ".key", ".p12", ".pfx", ".jks"];
 const HOST_TREES: [&str; 9] =
     ["/etc", "/root", "/boot", "/home", "/run", "/var/run", "/var/lib/private", "/var/spool", "/dev"];
 /// Directories with entries of many owners, too wide to be granted for what a few of them were asked for.
-const SHARED: [&str; 9] =
-    ["/var/lib", "/var/log", "/var/cache", "/usr/local", "/var/tmp", "/dev/shm", "/sys/fs", "/sys/kernel", "/proc/sys"];
+const SHARED: [&str; 9] = [
+    "/var/lib",
+    "/var/log",
+    "/var/cache",
+    "/usr/local",
+    "/var/tmp",
+    "/dev/shm",
+    "/sys/fs",
+    "/sys/kernel",
+    "/proc/sys",
+];
 
 /// Where the agent is at home and where it works.
 pub(super) struct Places {
@@ -39,7 +74,8 @@ impl Places {
             let trimmed = path.trim_end_matches('/');
             let parts = trimmed.strip_prefix('/').map(|below| below.split('/'));
             if parts.is_none_or(|mut parts| parts.any(|part| matches!(part, "" | "." | ".."))) {
-                let problem = format!("`{path}` is no directory below `/` written in full; give its whole path");
+                let problem =
+                    format!("`{path}` is no directory below `/` written in full; give its whole path");
                 return Err(AuthoringError::value(key, problem));
             }
             Ok(trimmed.to_owned())
@@ -129,12 +165,21 @@ mod tests {
     fn credentials_settings_and_other_peoples_files_are_sensitive() {
         let places = Places::new("/home/ada", Some("/home/ada/work")).expect("places");
         for path in [
-            "/etc/passwd", "/home/ada/.ssh/id_rsa", "/home/ada/notes.txt", "/home/bob/x/y", "/root/x",
-            "/home/ada/work/.env", "/home/ada/work/a/server.pem", "/home/ada/.config/gcloud/x", "/run/secrets/a",
+            "/etc/passwd",
+            "/home/ada/.ssh/id_rsa",
+            "/home/ada/notes.txt",
+            "/home/bob/x/y",
+            "/root/x",
+            "/home/ada/work/.env",
+            "/home/ada/work/a/server.pem",
+            "/home/ada/.config/gcloud/x",
+            "/run/secrets/a",
         ] {
             assert!(places.is_sensitive(path), "{path}");
         }
-        for path in ["/home/ada/work/src/a.rs", "/home/ada/.cache/pip/x", "/usr/lib/a", "/tmp/x", "/dev/pts/1"] {
+        for path in
+            ["/home/ada/work/src/a.rs", "/home/ada/.cache/pip/x", "/usr/lib/a", "/tmp/x", "/dev/pts/1"]
+        {
             assert!(!places.is_sensitive(path), "{path}");
         }
     }
@@ -142,10 +187,23 @@ mod tests {
     #[test]
     fn directories_of_many_owners_are_not_opened() {
         let places = Places::new("/home/ada", Some("/home/ada/work")).expect("places");
-        for directory in ["", "/home", "/home/ada", "/etc", "/etc/ssl", "/usr", "/var/lib", "/proc/1", "/tmp", "/home/ada/.aws"] {
+        for directory in [
+            "",
+            "/home",
+            "/home/ada",
+            "/etc",
+            "/etc/ssl",
+            "/usr",
+            "/var/lib",
+            "/proc/1",
+            "/tmp",
+            "/home/ada/.aws",
+        ] {
             assert!(!places.may_open(directory), "{directory}");
         }
-        for directory in ["/home/ada/work", "/home/ada/work/src", "/usr/lib", "/home/ada/.cache/pip", "/tmp/build"] {
+        for directory in
+            ["/home/ada/work", "/home/ada/work/src", "/usr/lib", "/home/ada/.cache/pip", "/tmp/build"]
+        {
             assert!(places.may_open(directory), "{directory}");
         }
         let whole_home = Places::new("/home/ada", Some("/home/ada")).expect("places");

@@ -69,7 +69,8 @@ impl Tree {
                 tree.exact.insert(Pattern::escape(path), leaf);
             } else if places.is_sensitive(path) {
                 let placed = places.place(path);
-                let parts: String = placed.parts.iter().map(|part| format!("/{}", Pattern::escape(part))).collect();
+                let parts: String =
+                    placed.parts.iter().map(|part| format!("/{}", Pattern::escape(part))).collect();
                 tree.exact.insert(or_root(format!("{}{parts}", placed.root)), leaf);
             } else {
                 tree.insert(places, path, leaf);

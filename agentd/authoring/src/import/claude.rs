@@ -59,9 +59,11 @@ pub(super) fn draft(
     maker.own();
     maker.mode(permissions.mode.as_deref());
     // First what is denied and asked about: it says what may not be granted.
-    for (answer, rules) in
-        [(Answer::Deny, &permissions.deny), (Answer::Ask, &permissions.ask), (Answer::Allow, &permissions.allow)]
-    {
+    for (answer, rules) in [
+        (Answer::Deny, &permissions.deny),
+        (Answer::Ask, &permissions.ask),
+        (Answer::Allow, &permissions.allow),
+    ] {
         rules.iter().for_each(|rule| maker.rule(answer, rule));
     }
     permissions.directories.iter().for_each(|directory| maker.directory(directory));
@@ -76,7 +78,12 @@ struct Maker {
 impl Maker {
     /// What Claude Code needs to run at all.
     fn own(&mut self) {
-        for path in ["/usr/bin/{node,claude}", "/usr/local/bin/{node,claude}", "${home}/.local/bin/claude", "${home}/.local/share/claude/**"] {
+        for path in [
+            "/usr/bin/{node,claude}",
+            "/usr/local/bin/{node,claude}",
+            "${home}/.local/bin/claude",
+            "${home}/.local/share/claude/**",
+        ] {
             self.spec.run(OWN, path);
         }
         self.spec.files.read.add_under(OWN, "${home}/.local/share/claude/**");
@@ -129,12 +136,22 @@ impl Maker {
             Answer::Allow => {}
         }
         let Some(specifier) = specifier else {
-            return self.left_out(answer, text, "every program of the host is more than a spec should grant; name them");
+            return self.left_out(
+                answer,
+                text,
+                "every program of the host is more than a spec should grant; name them",
+            );
         };
         let command = specifier.strip_suffix(":*").unwrap_or(specifier).replace('*', " ");
         match workflow::granted_by(&mut self.spec, &command) {
             Some(notes) => self.notes.extend(notes),
-            None => return self.left_out(answer, text, "no shell takes this command; grant the program in exec.allow"),
+            None => {
+                return self.left_out(
+                    answer,
+                    text,
+                    "no shell takes this command; grant the program in exec.allow",
+                );
+            }
         }
         if answer == Answer::Allow && command.trim().contains(' ') {
             let program = command.split_whitespace().next().unwrap_or_default();
@@ -152,6 +169,10 @@ impl Maker {
             base::workspace(&mut self.spec);
         }
         for pattern in patterns {
+            // A denial of a name is also one of a directory of that name; a grant of a file is not.
+            if answer == Answer::Allow && is_below_a_file(&pattern) {
+                continue;
+            }
             let files = &mut self.spec.files;
             match answer {
                 Answer::Deny => files.deny.add(pattern),
@@ -186,7 +207,9 @@ impl Maker {
         let covered = stricter.map(|entry| entry.value.to.clone()).any(|to| name_covers(&to, &peer.to));
         match answer {
             // A denied name takes no ports.
-            Answer::Deny => network.deny.add(Peer { to: peer.to, ports: Vec::new(), protocol: Protocol::Any }),
+            Answer::Deny => {
+                network.deny.add(Peer { to: peer.to, ports: Vec::new(), protocol: Protocol::Any })
+            }
             Answer::Ask => network.hold.add(peer),
             Answer::Allow if covered => {
                 self.left_out(answer, text, "a rule that denies or asks covers it, and that comes first");
@@ -200,22 +223,34 @@ impl Maker {
         match workflow::checked_pattern(path) {
             Ok(pattern) => {
                 self.spec.read_tree("Additional directories.", &pattern);
-                self.notes.push(Note::unsure(format!("files.read {pattern}"), "granted for reading; add write if it is edited"));
+                self.notes.push(Note::unsure(
+                    format!("files.read {pattern}"),
+                    "granted for reading; add write if it is edited",
+                ));
             }
             Err(_) => {
                 let about = format!("permissions.additionalDirectories {text}");
-                self.notes.push(Note::left_out(about, "where it is depends on where Claude Code starts; write the whole path"));
+                self.notes.push(Note::left_out(
+                    about,
+                    "where it is depends on where Claude Code starts; write the whole path",
+                ));
             }
         }
     }
 }
 
+/// Whether this stands for what is below something that is named like a file.
+fn is_below_a_file(pattern: &str) -> bool {
+    let name = pattern.strip_suffix("/**").and_then(|path| path.rsplit('/').next());
+    name.is_some_and(workflow::is_like_a_file)
+}
+
 /// Whether what is denied or held already speaks about this pattern.
 fn covered(files: &crate::FilesPart, pattern: &str) -> bool {
-    let plain = |text: &str| text.replace("${", "/").replace('}', "");
-    let text = plain(pattern);
+    let text = glob::with_roots(pattern);
     files.deny.iter().chain(files.hold.iter()).any(|entry| {
-        Pattern::parse(&plain(&entry.value)).is_ok_and(|stricter| stricter.matches(text.as_bytes()))
+        Pattern::parse(&glob::with_roots(&entry.value))
+            .is_ok_and(|stricter| stricter.matches(text.as_bytes()))
     })
 }
 

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::draft::{Note, NoteKind};
 use crate::{
-    Anatomy, AuthoringError, Containment, Draft, ExecPart, FilesPart, Identity, List, NetworkPart, ProcessPart, Source,
-    SpecDraft, UnixPart,
+    Anatomy, AuthoringError, Containment, Draft, ExecPart, FilesPart, Identity, List, NetworkPart,
+    ProcessPart, Source, SpecDraft, UnixPart,
 };
 
 #[derive(Deserialize)]
@@ -173,9 +173,14 @@ pub(super) fn draft(source: Source<'_>, identity: &Identity) -> Result<Draft, Au
         (document.containment.persistent_writes, "containment.persistent_writes = false"),
     ];
     for (_, about) in changed.into_iter().filter(|(changed, _)| *changed) {
-        notes.push(Note::new(NoteKind::Assumed, about, "a new agent begins enforced and contained in the sandbox"));
+        notes.push(Note::new(
+            NoteKind::Assumed,
+            about,
+            "a new agent begins enforced and contained in the sandbox",
+        ));
     }
-    let Document { agent, anatomy, economics, containment, variables, files, exec, network, unix, process } = document;
+    let Document { agent, anatomy, economics, containment, variables, files, exec, network, unix, process } =
+        document;
     let mut spec = SpecDraft::new(agent.role);
     spec.head = vec![format!("Made of {}.", source.file)];
     spec.description = Some(agent.description).filter(|text| !text.is_empty());
@@ -184,8 +189,15 @@ pub(super) fn draft(source: Source<'_>, identity: &Identity) -> Result<Draft, Au
     spec.owner = agent.owner;
     spec.expires = agent.expires;
     spec.capabilities = agent.capabilities;
-    let (model, temperature) = anatomy.reasoning.map_or((None, None), |reasoning| (Some(reasoning.model), reasoning.temperature));
-    spec.anatomy = Anatomy { inputs: anatomy.inputs, actions: anatomy.actions, memory: anatomy.memory, model, temperature };
+    let (model, temperature) =
+        anatomy.reasoning.map_or((None, None), |reasoning| (Some(reasoning.model), reasoning.temperature));
+    spec.anatomy = Anatomy {
+        inputs: anatomy.inputs,
+        actions: anatomy.actions,
+        memory: anatomy.memory,
+        model,
+        temperature,
+    };
     spec.monthly_budget_usd = economics.monthly_budget_usd;
     spec.containment = Containment { loopback: containment.loopback };
     for (name, default) in &variables {
@@ -251,7 +263,11 @@ impl Exec {
 impl Network {
     fn part(self) -> NetworkPart {
         let peers = |peers: Vec<PeerDocument>| {
-            list(peers.into_iter().map(|peer| Peer { to: peer.to, ports: peer.ports, protocol: peer.protocol }))
+            list(peers.into_iter().map(|peer| Peer {
+                to: peer.to,
+                ports: peer.ports,
+                protocol: peer.protocol,
+            }))
         };
         NetworkPart {
             default: self.default,
@@ -260,7 +276,9 @@ impl Network {
             hold: peers(self.hold),
             deny: peers(self.deny),
             resolvers: list(self.resolvers),
-            sockets: list(self.sockets.unwrap_or_else(|| crate::render::USUAL_SOCKETS.map(str::to_owned).to_vec())),
+            sockets: list(
+                self.sockets.unwrap_or_else(|| crate::render::USUAL_SOCKETS.map(str::to_owned).to_vec()),
+            ),
         }
     }
 }

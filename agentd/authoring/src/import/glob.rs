@@ -19,7 +19,8 @@ pub(super) fn patterns(text: &str) -> Result<Vec<String>, &'static str> {
     if below.split('/').any(|part| part == "..") {
         return Err("it leaves its directory by `..`; write the path from `//`");
     }
-    let parts: Vec<String> = below.split('/').filter(|part| !matches!(*part, "" | ".")).map(literal_braces).collect();
+    let parts: Vec<String> =
+        below.split('/').filter(|part| !matches!(*part, "" | ".")).map(literal_braces).collect();
     let whole = parts.last().is_some_and(|last| last == "**");
     let named = if whole { parts.get(..parts.len() - 1).unwrap_or_default() } else { parts.as_slice() };
     let path: String = named.iter().map(|part| format!("/{part}")).collect();
@@ -29,14 +30,23 @@ pub(super) fn patterns(text: &str) -> Result<Vec<String>, &'static str> {
     }
     // A directory stands for what is in it.
     let found = [path.clone(), format!("{path}/**")];
-    let valid = found.iter().all(|pattern| Pattern::parse(&pattern.replace("${", "").replace('}', "")).is_ok());
+    let valid = found.iter().all(|pattern| Pattern::parse(&with_roots(pattern)).is_ok());
     if valid { Ok(found.to_vec()) } else { Err("it is no pattern that a spec takes") }
+}
+
+/// A pattern with directories in the place of its variables, so that it can be read and compared.
+pub(super) fn with_roots(pattern: &str) -> String {
+    pattern.replacen("${workspace}", "/workspace", 1).replacen("${home}", "/home", 1)
 }
 
 /// A name without a directory is meant at any depth.
 fn floating(text: &str) -> String {
     let inner = text.trim_end_matches('/');
-    if inner.contains('/') || inner.is_empty() || inner == "**" { text.to_owned() } else { format!("**/{text}") }
+    if inner.contains('/') || inner.is_empty() || inner == "**" {
+        text.to_owned()
+    } else {
+        format!("**/{text}")
+    }
 }
 
 /// Braces and commas are no wildcards in `.gitignore`.

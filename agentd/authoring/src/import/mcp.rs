@@ -56,7 +56,9 @@ pub(super) fn read(source: Source<'_>, servers: &Value) -> Result<Vec<Named>, Au
         let wrong = |why: String| AuthoringError::file(source.file, format!("server \"{name}\": {why}"));
         let server: Server = Server::deserialize(value).map_err(|error| wrong(error.to_string()))?;
         if server.command.is_none() == server.url.is_none() {
-            return Err(wrong("says not just one of `command` and `url`; keep the one that is used".to_owned()));
+            return Err(wrong(
+                "says not just one of `command` and `url`; keep the one that is used".to_owned(),
+            ));
         }
         Ok(Named { name: name.clone(), server })
     };
@@ -149,10 +151,16 @@ impl Maker {
     fn argument(&mut self, argument: &str, files: bool) {
         for (part, host) in SERVICES {
             if argument.contains(part) {
-                self.spec.network.connect.add_under("The service behind the server.", program::peer(host, 443));
+                self.spec
+                    .network
+                    .connect
+                    .add_under("The service behind the server.", program::peer(host, 443));
             }
         }
-        let value = argument.split_once('=').filter(|_| argument.starts_with('-')).map_or(argument, |(_, value)| value);
+        let value = argument
+            .split_once('=')
+            .filter(|_| argument.starts_with('-'))
+            .map_or(argument, |(_, value)| value);
         if value.contains("://") {
             // Its user, password and path stay where they are.
             if let Ok(peer) = workflow::peer_of(value) {
@@ -165,25 +173,33 @@ impl Maker {
 
     /// A file or directory that an argument names.
     fn path(&mut self, text: &str, changes: bool) {
-        let known = [("${workspaceFolder}", "${workspace}"), ("${userHome}", "~"), ("${HOME}", "~"), ("$HOME", "~")];
+        let known =
+            [("${workspaceFolder}", "${workspace}"), ("${userHome}", "~"), ("${HOME}", "~"), ("$HOME", "~")];
         let text = known.iter().fold(text.to_owned(), |text, (from, to)| text.replacen(from, to, 1));
         if !text.starts_with('/') && !text.starts_with("~/") && !text.starts_with("${workspace}") {
             return;
         }
-        let Some(pattern) = workflow::checked_pattern(&text).ok().filter(|_| !text.contains("${input")) else {
-            self.notes.push(Note::left_out(format!("argument {text}"), "it names no file that can be granted"));
+        let Some(pattern) = workflow::checked_pattern(&text).ok().filter(|_| !text.contains("${input"))
+        else {
+            self.notes
+                .push(Note::left_out(format!("argument {text}"), "it names no file that can be granted"));
             return;
         };
         if pattern.starts_with(base::WORKSPACE) {
             base::workspace(&mut self.spec);
         }
         let script = SCRIPTS.iter().any(|ending| pattern.ends_with(ending));
-        let above = pattern.rsplit_once('/').map(|(above, _)| above).filter(|above| script && !above.is_empty());
+        let above =
+            pattern.rsplit_once('/').map(|(above, _)| above).filter(|above| script && !above.is_empty());
         match above {
             Some(above) => self.spec.read_tree("The server's own files.", above),
             None if changes => self.spec.change_tree(HEADING, &pattern),
             None => {
-                self.spec.read_tree(HEADING, &pattern);
+                if pattern.rsplit('/').next().is_some_and(workflow::is_like_a_file) {
+                    self.spec.files.read.add_under(HEADING, pattern.clone());
+                } else {
+                    self.spec.read_tree(HEADING, &pattern);
+                }
                 let why = "granted for reading; whether the server changes it is not in the file";
                 self.notes.push(Note::unsure(format!("files.read {pattern}"), why));
             }

@@ -56,6 +56,7 @@ pub fn servers(file: &str, text: &str) -> Result<Vec<String>, AuthoringError> {
 }
 
 fn kind(source: Source<'_>) -> Result<Kind, AuthoringError> {
+    crate::text::check_length(source)?;
     if !source.text.trim_start().starts_with('{') {
         return Ok(Kind::TomlSpec);
     }

@@ -30,13 +30,15 @@ pub(super) fn parse(text: &str) -> Rule<'_> {
         "WebFetch" => match specifier.map(|specifier| specifier.strip_prefix("domain:")) {
             None => Rule::Fetch(None),
             Some(Some(domain)) => Rule::Fetch(Some(domain)),
-            Some(None) => Rule::Other("only `domain:` is known of WebFetch; grant the host in network.connect"),
+            Some(None) => {
+                Rule::Other("only `domain:` is known of WebFetch; grant the host in network.connect")
+            }
         },
         "WebSearch" => Rule::Other("the search runs where the model runs, not on this host"),
         "PowerShell" => Rule::Other("PowerShell commands are not read; grant the programs in exec.allow"),
-        _ if tool.starts_with("mcp__") => {
-            Rule::Other("an MCP server is a process of its own; import the file that names it and give it a spec")
-        }
+        _ if tool.starts_with("mcp__") => Rule::Other(
+            "an MCP server is a process of its own; import the file that names it and give it a spec",
+        ),
         _ => Rule::Other("it happens inside of Claude Code, the kernel does not see it"),
     }
 }
@@ -50,9 +52,9 @@ pub(super) fn command_lines(specifier: &str) -> Vec<String> {
         (None, Some(prefix)) if !prefix.contains('*') => (prefix, true),
         (None, _) => (specifier, false),
     };
-    let (program, rest) = prefix.split_once(' ').map_or((prefix, String::new()), |(program, rest)| {
-        (program, format!(" {}", pattern(rest)))
-    });
+    let (program, rest) = prefix
+        .split_once(' ')
+        .map_or((prefix, String::new()), |(program, rest)| (program, format!(" {}", pattern(rest))));
     let plain = !program.contains('/') && !program.contains('*');
     let program = pattern(program);
     let line = if plain { format!("{{{program},*/{program}}}{rest}") } else { format!("{program}{rest}") };

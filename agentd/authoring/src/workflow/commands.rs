@@ -11,19 +11,31 @@ use crate::{SpecDraft, base};
 
 /// What the shell does itself.
 const BUILT_IN: [&str; 36] = [
-    ":", ".", "[", "[[", "alias", "break", "cd", "continue", "declare", "echo", "eval", "exit", "export", "false", "hash",
-    "kill", "let", "local", "popd", "printf", "pushd", "pwd", "read", "readonly", "return", "set", "shift", "shopt",
-    "source", "test", "trap", "true", "type", "ulimit", "umask", "unset",
+    ":", ".", "[", "[[", "alias", "break", "cd", "continue", "declare", "echo", "eval", "exit", "export",
+    "false", "hash", "kill", "let", "local", "popd", "printf", "pushd", "pwd", "read", "readonly", "return",
+    "set", "shift", "shopt", "source", "test", "trap", "true", "type", "ulimit", "umask", "unset",
 ];
 const WAITING: [&str; 2] = ["wait", "jobs"];
 /// What runs the rest of its words, with how many words of its own before them that are no options.
 const WRAPPERS: [(&str, usize); 9] = [
-    ("env", 0), ("exec", 0), ("command", 0), ("time", 0), ("nohup", 0), ("nice", 0), ("xargs", 0), ("timeout", 1),
+    ("env", 0),
+    ("exec", 0),
+    ("command", 0),
+    ("time", 0),
+    ("nohup", 0),
+    ("nice", 0),
+    ("xargs", 0),
+    ("timeout", 1),
     ("sudo", 0),
 ];
+/// Options of wrappers whose value is the next word.
+const OPTIONS_WITH_VALUE: [&str; 11] = ["-u", "-g", "-n", "-I", "-P", "-L", "-s", "-k", "-d", "-C", "--user"];
 const SHELLS: [&str; 3] = ["bash", "sh", "dash"];
 /// Deepest nesting of wrappers and `sh -c`.
 const MAX_DEPTH: usize = 8;
+/// Above what is named in a command, and by the keys of a step.
+const COMMANDS: &str = "Named in the commands.";
+const WORKFLOW: &str = "Named by the workflow.";
 const POSTGRES_PORT: u16 = 5432;
 const HTTPS_PORT: u16 = 443;
 const SSH_PORT: u16 = 22;
@@ -60,16 +72,17 @@ impl<'d> Grants<'d> {
             }
             let Some(pattern) = file_pattern(&redirect.file.text) else {
                 let about = format!("step \"{step}\": a redirection to `{}`", redirect.file.text);
-                self.notes.push(Note::left_out(about, "it leaves the workspace by `..`; name the file in full"));
+                self.notes
+                    .push(Note::left_out(about, "it leaves the workspace by `..`; name the file in full"));
                 continue;
             };
             self.workspace_of(&pattern);
             if redirect.reads || !redirect.writes {
-                self.spec.files.read.add(pattern.clone());
+                self.spec.files.read.add_under(COMMANDS, pattern.clone());
             }
             if redirect.writes && !pattern.starts_with("/dev/") {
-                self.spec.files.write.add(pattern.clone());
-                self.spec.files.create.add(pattern);
+                self.spec.files.write.add_under(COMMANDS, pattern.clone());
+                self.spec.files.create.add_under(COMMANDS, pattern);
             }
         }
     }
@@ -133,12 +146,14 @@ impl<'d> Grants<'d> {
         let known = arguments.iter().filter(|word| !word.is_open).map(|word| word.text.as_str());
         for text in known {
             let peer = match program {
-                "curl" | "wget" | "git" | "pip" | "pip3" | "npm" | "helm" | "psql" | "pg_dump" => url_peer(text),
+                "curl" | "wget" | "git" | "pip" | "pip3" | "npm" | "helm" | "psql" | "pg_dump" => {
+                    url_peer(text)
+                }
                 _ => None,
             };
             let peer = peer.or_else(|| (program == "git").then(|| ssh_peer(text)).flatten());
             if let Some(peer) = peer {
-                self.spec.network.connect.add_under("Named in the commands.", peer);
+                self.spec.network.connect.add_under(COMMANDS, peer);
             }
         }
         let after = |flag: &str| {
@@ -150,7 +165,7 @@ impl<'d> Grants<'d> {
                 if let Some(host) = after("-h").or_else(|| after("--host")).filter(|host| is_host(host)) {
                     let port = after("-p").or_else(|| after("--port")).and_then(|port| port.parse().ok());
                     let peer = program::peer(host, port.unwrap_or(POSTGRES_PORT));
-                    self.spec.network.connect.add_under("Named in the commands.", peer);
+                    self.spec.network.connect.add_under(COMMANDS, peer);
                 }
             }
             "curl" | "wget" => {
@@ -158,8 +173,8 @@ impl<'d> Grants<'d> {
                 let file = file.filter(|file| !file.starts_with("http") && *file != "-");
                 if let Some(pattern) = file.and_then(file_pattern) {
                     self.workspace_of(&pattern);
-                    self.spec.files.write.add(pattern.clone());
-                    self.spec.files.create.add(pattern);
+                    self.spec.files.write.add_under(COMMANDS, pattern.clone());
+                    self.spec.files.create.add_under(COMMANDS, pattern);
                 }
             }
             _ => {}
@@ -169,8 +184,8 @@ impl<'d> Grants<'d> {
     pub(super) fn reads(&mut self, path: &str) -> Result<(), String> {
         let pattern = checked_pattern(path)?;
         self.workspace_of(&pattern);
-        self.spec.files.read.add_under("Named by the workflow.", pattern.clone());
-        self.spec.files.read.add_under("Named by the workflow.", format!("{pattern}/**"));
+        self.spec.files.read.add_under(WORKFLOW, pattern.clone());
+        self.spec.files.read.add_under(WORKFLOW, format!("{pattern}/**"));
         Ok(())
     }
 
@@ -179,15 +194,15 @@ impl<'d> Grants<'d> {
         let pattern = checked_pattern(path)?;
         let files = &mut self.spec.files;
         for list in [&mut files.write, &mut files.create, &mut files.delete] {
-            list.add_under("Named by the workflow.", pattern.clone());
-            list.add_under("Named by the workflow.", format!("{pattern}/**"));
+            list.add_under(WORKFLOW, pattern.clone());
+            list.add_under(WORKFLOW, format!("{pattern}/**"));
         }
         Ok(())
     }
 
     pub(super) fn connects(&mut self, text: &str) -> Result<(), String> {
         let peer = peer_of(text)?;
-        self.spec.network.connect.add_under("Named by the workflow.", peer);
+        self.spec.network.connect.add_under(WORKFLOW, peer);
         Ok(())
     }
 
@@ -249,10 +264,17 @@ fn ssh_peer(text: &str) -> Option<Peer> {
 }
 
 /// The words that a wrapper runs: without its options, settings of the environment and own words.
-fn wrapped(arguments: &[Word], own: usize) -> &[Word] {
-    let is_own = |word: &&Word| word.text.starts_with('-') || (word.text.contains('=') && !word.text.contains('/'));
-    let skipped = arguments.iter().take_while(is_own).count();
-    arguments.get(skipped + own..).unwrap_or_default()
+fn wrapped(mut arguments: &[Word], own: usize) -> &[Word] {
+    while let Some((word, rest)) = arguments.split_first() {
+        let text = word.text.as_str();
+        let is_setting = text.split_once('=').is_some_and(|(name, _)| !name.contains('/'));
+        arguments = match () {
+            () if OPTIONS_WITH_VALUE.contains(&text) => rest.get(1..).unwrap_or_default(),
+            () if text.starts_with('-') || is_setting => rest,
+            () => break,
+        };
+    }
+    arguments.get(own..).unwrap_or_default()
 }
 
 /// A file as the shell names it, as a pattern: relative ones are in the workspace. None if it goes up by `..`.
@@ -274,9 +296,68 @@ pub(crate) fn checked_pattern(path: &str) -> Result<String, String> {
     let expanded = path.strip_prefix('~').map_or_else(|| path.to_owned(), |rest| format!("${{home}}{rest}"));
     let usable = !path.is_empty() && !path.contains(char::is_control);
     let pattern = file_pattern(&expanded).filter(|pattern| usable && pattern != "/");
-    pattern.ok_or_else(|| format!("`{path}` is no file or directory that can be granted; name one below `/`, without `..`"))
+    pattern.ok_or_else(|| {
+        format!("`{path}` is no file or directory that can be granted; name one below `/`, without `..`")
+    })
+}
+
+/// Whether a name has an ending, as directories seldom have.
+pub(crate) fn is_like_a_file(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(stem, ending)| !stem.is_empty() && !ending.is_empty())
 }
 
 fn shown(word: &Word) -> String {
     if word.text.is_empty() { "a variable".to_owned() } else { format!("`{}` and a variable", word.text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agentguard_core::spec::Role;
+
+    fn programs(command: &str) -> Vec<String> {
+        let mut spec = SpecDraft::new(Role::Analysis);
+        granted_by(&mut spec, command).expect(command);
+        spec.exec.allow.iter().map(|entry| entry.value.path.clone()).collect()
+    }
+
+    #[test]
+    fn what_a_wrapper_runs_is_granted_too() {
+        for (command, wanted) in [
+            ("timeout -k 5 30 jq .", "/usr/bin/jq"),
+            ("sudo -u postgres wc x", "/usr/bin/wc"),
+            ("env -i A=b wc x", "/usr/bin/wc"),
+            ("ls | xargs -n 1 wc", "/usr/bin/wc"),
+            ("bash -ec 'cd x && wc y'", "/usr/bin/wc"),
+            ("exec /opt/tool/bin/run", "/opt/tool/bin/run"),
+            ("./build.sh", "${workspace}/**"),
+        ] {
+            assert!(
+                programs(command).iter().any(|path| path == wanted),
+                "{command}: {:?}",
+                programs(command)
+            );
+        }
+        assert!(programs("cd x; f() { :; }; f; export A=b; wait").is_empty());
+    }
+
+    #[test]
+    fn peers_are_read_as_people_write_them() {
+        for (text, to, port) in [
+            ("api.example.com", "api.example.com", 443),
+            ("api.example.com:8443", "api.example.com", 8443),
+            ("*.example.com", "*.example.com", 443),
+            ("10.0.0.0/8:5432", "10.0.0.0/8", 5432),
+            ("[::1]:80", "::1", 80),
+            ("::1", "::1", 443),
+            ("http://example.com/x", "example.com", 80),
+            ("postgres://u:p@db/x", "db", 5432),
+        ] {
+            let peer = peer_of(text).expect(text);
+            assert_eq!((peer.to.as_str(), peer.ports.as_slice()), (to, [(port, port)].as_slice()), "{text}");
+        }
+        for text in ["", "a b", "1.2.3", "a:b", "http://", "*"] {
+            assert!(peer_of(text).is_err(), "{text}");
+        }
+    }
 }

@@ -91,10 +91,15 @@ struct ActionStep {
 
 /// Reads either format.
 pub(super) fn read(source: Source<'_>) -> Result<Workflow, AuthoringError> {
+    crate::text::check_length(source)?;
     let yaml = |error: yaml_serde::Error| AuthoringError::yaml(source.file, &error);
     let whole: Value = yaml_serde::from_str(source.text).map_err(yaml)?;
     let is_actions = whole.get("jobs").is_some();
-    let workflow = if is_actions { actions(source, yaml_serde::from_str(source.text).map_err(yaml)?)? } else { own(source, yaml_serde::from_str(source.text).map_err(yaml)?)? };
+    let workflow = if is_actions {
+        actions(source, yaml_serde::from_str(source.text).map_err(yaml)?)?
+    } else {
+        own(source, yaml_serde::from_str(source.text).map_err(yaml)?)?
+    };
     if workflow.steps.is_empty() {
         return Err(AuthoringError::file(source.file, "no step runs a command; add steps with `run`"));
     }
@@ -118,7 +123,8 @@ fn own(source: Source<'_>, own: Own) -> Result<Workflow, AuthoringError> {
         }
         let missing = step.needs.iter().find(|need| !workflow.steps.iter().any(|known| known.name == **need));
         if let Some(missing) = missing {
-            let problem = format!("step \"{}\" needs `{missing}`, but no earlier step has that name", step.name);
+            let problem =
+                format!("step \"{}\" needs `{missing}`, but no earlier step has that name", step.name);
             return Err(AuthoringError::file(source.file, problem));
         }
         workflow.steps.push(step);
@@ -161,7 +167,8 @@ fn action_step(workflow: &mut Workflow, name: String, step: ActionStep) {
         return;
     }
     let Some(run) = step.run else { return };
-    let is_bash = step.shell.as_deref().is_none_or(|shell| matches!(shell.split(' ').next(), Some("bash" | "sh")));
+    let is_bash =
+        step.shell.as_deref().is_none_or(|shell| matches!(shell.split(' ').next(), Some("bash" | "sh")));
     if !is_bash {
         let shell = step.shell.unwrap_or_default();
         let why = "only commands for bash and sh are read";

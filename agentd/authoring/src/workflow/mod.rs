@@ -50,11 +50,15 @@ pub fn draft(arguments: &Workflow<'_>) -> Result<Draft, AuthoringError> {
 fn grant_step(grants: &mut Grants<'_>, source: Source<'_>, step: &Step) -> Result<(), AuthoringError> {
     if let Some(run) = &step.run {
         let script = shell::parse(run).map_err(|problem| {
-            AuthoringError::file(source.file, format!("step \"{}\": {problem}; write it as bash takes it", step.name))
+            AuthoringError::file(
+                source.file,
+                format!("step \"{}\": {problem}; write it as bash takes it", step.name),
+            )
         })?;
         grants.script(&step.name, &script);
     }
-    let problem = |problem: String| AuthoringError::file(source.file, format!("step \"{}\": {problem}", step.name));
+    let problem =
+        |problem: String| AuthoringError::file(source.file, format!("step \"{}\": {problem}", step.name));
     step.reads.iter().try_for_each(|path| grants.reads(path)).map_err(problem)?;
     step.writes.iter().try_for_each(|path| grants.writes(path)).map_err(problem)?;
     step.connects.iter().try_for_each(|peer| grants.connects(peer)).map_err(problem)
@@ -63,7 +67,8 @@ fn grant_step(grants: &mut Grants<'_>, source: Source<'_>, step: &Step) -> Resul
 /// What it works on and what it does, in the words of the file.
 fn describe(spec: &mut SpecDraft, steps: &Steps) {
     spec.anatomy.inputs = vec!["workspace".to_owned()];
-    spec.anatomy.actions = steps.steps.iter().map(|step| crate::text::one_line(&step.name)).take(ACTIONS_NAMED).collect();
+    spec.anatomy.actions =
+        steps.steps.iter().map(|step| crate::text::one_line(&step.name)).take(ACTIONS_NAMED).collect();
     spec.anatomy.actions.dedup();
 }
 
@@ -75,4 +80,4 @@ fn left_out(step: &str, what: &str, why: &str) -> Note {
     Note::left_out(format!("step \"{step}\": {what}"), why)
 }
 
-pub(crate) use commands::{checked_pattern, granted_by, peer_of};
+pub(crate) use commands::{checked_pattern, granted_by, is_like_a_file, peer_of};

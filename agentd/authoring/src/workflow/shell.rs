@@ -195,8 +195,12 @@ impl Script {
         for piece in pieces {
             match &piece.piece {
                 WordPiece::Text(text) => word.text.push_str(text),
-                WordPiece::SingleQuotedText(text) | WordPiece::AnsiCQuotedText(text) => word.text.push_str(text),
-                WordPiece::EscapeSequence(text) => word.text.push_str(text.strip_prefix('\\').unwrap_or(text)),
+                WordPiece::SingleQuotedText(text) | WordPiece::AnsiCQuotedText(text) => {
+                    word.text.push_str(text)
+                }
+                WordPiece::EscapeSequence(text) => {
+                    word.text.push_str(text.strip_prefix('\\').unwrap_or(text))
+                }
                 WordPiece::DoubleQuotedSequence(inner) | WordPiece::GettextDoubleQuotedSequence(inner) => {
                     self.pieces(inner, word);
                 }
@@ -212,7 +216,9 @@ impl Script {
                     // Its own syntax is checked when the whole is; what is odd here is only not known.
                     let _ = self.read(script);
                 }
-                WordPiece::TildePrefix(_) | WordPiece::ParameterExpansion(_) | WordPiece::ArithmeticExpression(_) => {
+                WordPiece::TildePrefix(_)
+                | WordPiece::ParameterExpansion(_)
+                | WordPiece::ArithmeticExpression(_) => {
                     word.is_open = true;
                 }
             }
@@ -225,7 +231,8 @@ mod tests {
     use super::*;
 
     fn commands(text: &str) -> Vec<String> {
-        let words = |words: &Vec<Word>| words.iter().map(|word| word.text.clone()).collect::<Vec<_>>().join(" ");
+        let words =
+            |words: &Vec<Word>| words.iter().map(|word| word.text.clone()).collect::<Vec<_>>().join(" ");
         parse(text).expect(text).commands.iter().map(words).collect()
     }
 
@@ -248,6 +255,15 @@ mod tests {
             found.sort();
             wanted.sort();
             assert_eq!(found, wanted, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 512, ..Default::default() })]
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "[a-c $(){}\\[\\]<>|&;'\"`=#*?!~0-9\\\\\n-]{0,40}") {
+            let _ = parse(&text);
         }
     }
 

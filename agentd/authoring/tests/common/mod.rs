@@ -86,7 +86,8 @@ pub(crate) fn denied_by_policy(mut record: Record, rule: &str) -> Record {
 
 /// The spec of a draft, ready to be asked. Every variable that it leaves open gets a value.
 pub(crate) fn evaluator(draft: &Draft) -> Evaluator {
-    let spec = Spec::parse(&draft.text, Path::new("draft.toml")).unwrap_or_else(|error| panic!("{error}\n{}", draft.text));
+    let spec = Spec::parse(&draft.text, Path::new("draft.toml"))
+        .unwrap_or_else(|error| panic!("{error}\n{}", draft.text));
     let mut variables = Variables::of_user(HOME, "ada", 1000);
     for (name, default) in &spec.variables {
         match name.as_str() {
@@ -111,7 +112,8 @@ pub(crate) fn path_verdict(evaluator: &Evaluator, op: PathOp, path: &str) -> Ver
 
 /// What every draft promises, whatever it is made of.
 pub(crate) fn assert_is_for_the_sandbox(draft: &Draft) -> Spec {
-    let spec = Spec::parse(&draft.text, Path::new("draft.toml")).unwrap_or_else(|error| panic!("{error}\n{}", draft.text));
+    let spec = Spec::parse(&draft.text, Path::new("draft.toml"))
+        .unwrap_or_else(|error| panic!("{error}\n{}", draft.text));
     assert_eq!(spec.agent.mode.name(), "enforce");
     assert!(spec.agent.version.is_some() && !spec.agent.capabilities.is_empty());
     assert!(!spec.containment.external_calls && !spec.containment.persistent_writes);
