@@ -12,19 +12,23 @@ pub mod exit;
 mod filter;
 mod moment;
 mod offline;
+mod progress;
 #[cfg(test)]
 mod samples;
 pub mod screen;
 mod spec_text;
+mod standing;
 pub mod typed;
 
 use std::io::BufWriter;
 
 pub use command::reference::markdown as reference;
+pub use command::spec::schema as spec_schema;
 
 use command::{
-    agents, approvals, completions, doctor, enroll, events, explain, kernel, man, policy, query,
-    reference as reference_cli, release, run as run_command, selftest, spec, status, summary,
+    agent, agents, approvals, completions, doctor, enroll, events, explain, kernel,
+    man, policy, query, reference as reference_cli, release, run as run_command, selftest, spec, status,
+    summary,
 };
 use daemon::Daemon;
 use exit::{Failure, Outcome};
@@ -44,6 +48,7 @@ pub fn run(typed: &Typed) -> Result<Outcome, Failure> {
         Command::Run(arguments) => run_command::run(arguments, daemon()?),
         Command::Enroll(arguments) => enroll::run(arguments, &mut daemon()?, screen),
         Command::Release(arguments) => release::run(arguments, &mut daemon()?, screen),
+        Command::Agent(typed) => agent::run(typed, daemon()?, screen),
         Command::Agents(arguments) => agents::run(arguments, &mut daemon()?, screen),
         Command::Events(arguments) => events::run(arguments, &mut daemon()?, screen),
         Command::Summary(arguments) => summary::run(arguments, &mut daemon()?, screen),

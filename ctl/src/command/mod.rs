@@ -1,5 +1,6 @@
 //! The commands, one file each: its arguments as typed, what they mean, and how its result looks.
 
+pub(crate) mod agent;
 pub(crate) mod agents;
 pub(crate) mod approvals;
 pub(crate) mod completions;
