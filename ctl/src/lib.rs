@@ -26,7 +26,7 @@ pub use command::reference::markdown as reference;
 pub use command::spec::schema as spec_schema;
 
 use command::{
-    agent, agents, approvals, completions, doctor, enroll, events, explain, kernel,
+    agent, agents, approvals, budget, completions, doctor, enroll, events, explain, governance, kernel, keys,
     man, policy, query, reference as reference_cli, release, run as run_command, selftest, spec, status,
     summary,
 };
@@ -55,6 +55,9 @@ pub fn run(typed: &Typed) -> Result<Outcome, Failure> {
         Command::Query(arguments) => query::run(arguments, &mut daemon()?, screen),
         Command::Explain(arguments) => explain::run(arguments, &mut daemon()?, screen),
         Command::Approvals(arguments) => approvals::run(arguments, &mut daemon()?, screen),
+        Command::Governance(typed) => governance::run(typed, &mut daemon()?, screen),
+        Command::Keys(typed) => keys::run(typed, &mut daemon()?, screen),
+        Command::Budget(typed) => budget::run(typed, &mut daemon()?, screen),
         Command::Policy(typed) => policy::run(typed, &mut daemon()?, screen),
         Command::Spec(typed) => spec::run(typed, screen),
         Command::Selftest(arguments) => selftest::run(arguments, screen),

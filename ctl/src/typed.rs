@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    agent, agents, approvals, completions, enroll, events, explain, kernel, man,
+    agent, agents, approvals, budget, completions, enroll, events, explain, governance, kernel, keys, man,
     policy, query, release, run, selftest, spec, summary,
 };
 use crate::exit::EXIT_CODES;
@@ -73,6 +73,15 @@ pub(crate) enum Command {
     Explain(explain::Arguments),
     /// Requests that wait for a person: list them, approve or deny them
     Approvals(approvals::Arguments),
+    /// Ask whether an agent would be promoted, without promoting it
+    #[command(subcommand)]
+    Governance(governance::Typed),
+    /// Keys that sign proofs
+    #[command(subcommand)]
+    Keys(keys::Typed),
+    /// What agents cost
+    #[command(subcommand)]
+    Budget(budget::Typed),
     /// Check, test, compare and change the policy
     #[command(subcommand)]
     Policy(policy::Typed),
