@@ -1,0 +1,183 @@
+//! Registered agents end to end, against an agentd that plays its part: what reaches it, and what its answers come to.
+
+mod agentd;
+
+use std::process::Output;
+
+use agentd::{Fixture, SPEC, Script};
+
+fn agentctl(fixture: &Fixture, words: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = fixture.agentctl(words).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+#[test]
+fn a_new_agent_is_registered_with_its_values_and_its_origin() {
+    let script = Script::default();
+    let fixture = Fixture::start(script.clone());
+    let words = [
+        "agent",
+        "create",
+        "copy",
+        "--from",
+        "clone",
+        "--agent",
+        "coder",
+        "--set",
+        "workspace=/srv",
+        "--sandbox-days",
+        "7",
+        "--owner",
+        "platform",
+    ];
+    let (code, out, error) = agentctl(&fixture, &words);
+    assert_eq!(code, 0, "{error}");
+    assert!(
+        out.starts_with("copy: SANDBOX, revision 2") && out.contains("agentctl agent promote copy"),
+        "{out}"
+    );
+    assert!(error.lines().all(|line| line.starts_with("look at: ")), "{error}");
+    let sent = script.registered.lock().unwrap();
+    let [request] = sent.as_slice() else { panic!("one request") };
+    assert_eq!((request.name.as_str(), request.origin.as_str()), ("copy", "clone of coder"));
+    assert_eq!((request.sandbox_days, request.variables["workspace"].as_str()), (7, "/srv"));
+    assert!(request.spec_toml.contains("name = \"copy\"") && request.spec_toml.contains("platform"));
+}
+
+#[test]
+fn a_dry_run_prints_the_spec_and_needs_no_agentd() {
+    let fixture = Fixture::start(Script::default());
+    let words =
+        ["--socket", "/nonexistent/agentd.sock", "agent", "create", "x", "--from", "scratch", "--dry-run"];
+    let (code, out, error) = agentctl(&fixture, &words);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("name = \"x\"") && error.contains("look at: "), "{out}{error}");
+}
+
+#[test]
+fn nobody_is_asked_questions_while_agentd_is_not_there() {
+    let fixture = Fixture::start(Script::default());
+    let words = ["--socket", "/nonexistent/agentd.sock", "agent", "create", "x", "--from", "conversation"];
+    let (code, _, error) = agentctl(&fixture, &words);
+    assert_eq!((code, error.lines().count()), (3, 1), "{error}");
+}
+
+#[test]
+fn a_start_sends_the_agent_and_not_its_spec() {
+    let script = Script::default();
+    let fixture = Fixture::start(script.clone());
+    let mut command = fixture.agentctl(&["agent", "start", "coder", "--", "sh", "-c", "exit 7"]);
+    assert_eq!(command.current_dir(fixture.folder()).status().unwrap().code(), Some(7));
+    let sent = script.enrolled.lock().unwrap();
+    let [request] = sent.as_slice() else { panic!("one request") };
+    assert_eq!(
+        (request.agent.as_str(), request.spec_toml.as_str(), request.mode.as_str()),
+        ("coder", "", "")
+    );
+    let here = fixture.folder().canonicalize().unwrap();
+    assert_eq!(request.variables["workspace"], here.to_str().unwrap());
+}
+
+#[test]
+fn without_a_command_a_start_is_your_shell() {
+    let fixture = Fixture::start(Script::default());
+    let mut command = fixture.agentctl(&["agent", "start", "coder"]);
+    assert!(command.env("SHELL", "/bin/true").status().unwrap().success());
+}
+
+#[test]
+fn in_the_sandbox_a_command_is_led_to_its_scratch_directory() {
+    let script = Script { scratch: Some("/run/agentguard/scratch/coder".to_owned()), ..Script::default() };
+    let fixture = Fixture::start(script);
+    let words = ["agent", "start", "coder", "--", "sh", "-c", "echo $TMPDIR $AGENTGUARD_SCRATCH"];
+    let (code, out, error) = agentctl(&fixture, &words);
+    assert_eq!(code, 0);
+    assert_eq!(out, "/run/agentguard/scratch/coder /run/agentguard/scratch/coder\n");
+    let line = "agentctl: sandbox: writes only to /run/agentguard/scratch/coder, which is removed at the end; no calls\n";
+    assert!(error.contains(line), "{error}");
+}
+
+#[test]
+fn a_refused_promotion_is_1_and_does_not_keep_another_from_being_asked_about() {
+    let fixture = Fixture::start(Script::default());
+    let (code, out, error) = agentctl(&fixture, &["agent", "promote", "draft", "nobody", "coder"]);
+    assert_eq!((code, error.as_str()), (1, "agentctl: nobody: there is no agent `nobody`\n"));
+    assert!(out.contains("draft: refused by 1 rule; it stays SANDBOX"), "{out}");
+    assert!(out.contains("policies/promotion/promotion.rego:7"), "{out}");
+    assert!(out.contains("coder: GOVERNED_VALID"), "{out}");
+    assert_eq!(agentctl(&fixture, &["agent", "promote", "coder"]).0, 0);
+}
+
+#[test]
+fn a_check_for_a_place_is_1_when_anything_stands_against_it() {
+    let fixture = Fixture::start(Script::default());
+    let check =
+        |place: &str| agentctl(&fixture, &["governance", "check", "--agent", "a", "--environment", place]);
+    assert_eq!(check("staging"), (0, "a: ok, policy has nothing against it\n".to_owned(), String::new()));
+    let (code, out, _) = check("production");
+    assert_eq!(code, 1);
+    assert!(out.starts_with("a: refused by 1 rule\n") && out.contains("promotion.owner"), "{out}");
+}
+
+#[test]
+fn the_last_two_specs_are_compared() {
+    let fixture = Fixture::start(Script::default());
+    let (code, out, _) = agentctl(&fixture, &["agent", "diff", "coder"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("-# revision 1\n+# revision 2\nhash: the same"), "{out}");
+    let file = fixture.folder().join("s.toml");
+    std::fs::write(&file, format!("{SPEC}# revision 0\n")).unwrap();
+    let same = agentctl(&fixture, &["agent", "diff", "coder", "--with", file.to_str().unwrap()]);
+    assert_eq!((same.0, same.1.as_str()), (0, "no difference\n"));
+}
+
+#[test]
+fn nothing_is_forgotten_without_a_yes() {
+    let fixture = Fixture::start(Script::default());
+    let (code, _, error) = agentctl(&fixture, &["agent", "delete", "coder"]);
+    assert_eq!((code, error.as_str()), (2, "agentctl: there is no terminal to ask on: say --yes\n"));
+    assert_eq!(agentctl(&fixture, &["agent", "delete", "coder", "--yes"]).0, 0);
+}
+
+#[test]
+fn a_spec_comes_back_as_it_is_written() {
+    let fixture = Fixture::start(Script::default());
+    assert_eq!(agentctl(&fixture, &["agent", "show", "coder", "--spec"]).1, SPEC);
+    assert_eq!(agentctl(&fixture, &["agent", "export", "coder"]).1, SPEC);
+    let file = fixture.folder().join("bundle.json");
+    let words = ["agent", "export", "coder", "--format", "bundle", "--out", file.to_str().unwrap()];
+    assert_eq!(agentctl(&fixture, &words).0, 0);
+    let bundle: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(bundle["spec_toml"], SPEC);
+}
+
+#[test]
+fn every_change_by_a_person_says_where_the_agent_stands_then() {
+    let fixture = Fixture::start(Script::default());
+    for (words, out) in [
+        (
+            &["restrict", "a", "--because", "odd"][..],
+            "a: GOVERNED_RESTRICTED; its rules are tightened from now on\n",
+        ),
+        (&["lift", "a"], "a: GOVERNED_VALID; it has the rules of its spec again\n"),
+        (
+            &["revoke", "a", "--because", "x"],
+            "a: GOVERNED_INVALIDATED; it does not start until it is promoted again\n",
+        ),
+    ] {
+        assert_eq!(agentctl(&fixture, &[&["agent"], words].concat()), (0, out.to_owned(), String::new()));
+    }
+    assert_eq!(agentctl(&fixture, &["agent", "restrict", "a"]).0, 2);
+    assert_eq!(agentctl(&fixture, &["agent", "revoke", "a", "--because", ""]).0, 2);
+}
+
+#[test]
+fn what_agentd_cannot_do_yet_is_5() {
+    let fixture = Fixture::start(Script::default());
+    assert_eq!(agentctl(&fixture, &["keys", "generate"]).0, 5);
+    assert_eq!(agentctl(&fixture, &["budget", "add", "a", "0.5"]).0, 5);
+    assert_eq!(agentctl(&fixture, &["budget", "add", "a", "half"]).0, 2);
+    assert_eq!(agentctl(&fixture, &["keys", "list"]).1, "no keys; make one with: agentctl keys generate\n");
+    assert_eq!(agentctl(&fixture, &["budget", "report"]).1, "2026-11: 0 USD by 0 agents\n");
+}
