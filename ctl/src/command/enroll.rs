@@ -90,6 +90,9 @@ pub(crate) fn run(
     for warning in &enrolled.warnings {
         eprintln!("agentctl: {warning}");
     }
+    if let Some(line) = super::run::sandbox_line(&enrolled) {
+        eprintln!("agentctl: {line}");
+    }
     match screen.format() {
         Format::Table => screen.line(words(&enrolled))?,
         Format::Json | Format::Ndjson => screen.document(&enrolled)?,

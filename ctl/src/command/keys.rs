@@ -205,7 +205,7 @@ fn changed(screen: &mut Screen<'_>, change: &KeyChange) -> Result<Outcome, Failu
 
 fn export(id: &str, daemon: &mut Daemon, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
     let keys = daemon.call(async |client| client.keys().await)?.keys;
-    screen.raw(&pem(id, &keys)?)?;
+    screen.text(&pem(id, &keys)?)?;
     Ok(Outcome::Done)
 }
 

@@ -10,11 +10,8 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::daemon::Daemon;
 use crate::exit::{Failure, Outcome};
-use crate::screen::{Format, Screen, Tone, printable};
+use crate::screen::{Format, Screen, Tone, printable, printable_line};
 use crate::spec_text::SpecText;
-
-/// A tab would be printed as an escape.
-const TAB: &str = "    ";
 
 /// Lines around a change.
 const CONTEXT: usize = 3;
@@ -139,7 +136,7 @@ fn show(screen: &mut Screen<'_>, from: &Side, to: &Side) -> Result<(), Failure> 
                 ChangeTag::Equal => (' ', Tone::Plain),
             };
             let line = change.value().trim_end_matches(['\n', '\r']);
-            screen.line(screen.paint(tone, &format!("{sign}{}", printable(&line.replace('\t', TAB)))))?;
+            screen.line(screen.paint(tone, &format!("{sign}{}", printable_line(line))))?;
         }
     }
     let words = match (hash_differs(from, to), from.text == to.text) {

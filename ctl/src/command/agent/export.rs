@@ -75,7 +75,7 @@ pub(super) fn run(
     };
     match &arguments.out {
         Some(file) => std::fs::write(file, text).map_err(|error| Failure::on(file, &error))?,
-        None => screen.raw(&text)?,
+        None => screen.text(&text)?,
     }
     Ok(Outcome::Done)
 }

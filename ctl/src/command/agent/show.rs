@@ -55,7 +55,7 @@ pub(super) fn run(
 ) -> Result<Outcome, Failure> {
     let detail = ask(&arguments.name, daemon)?;
     if arguments.spec {
-        screen.raw(&detail.spec)?;
+        screen.text(&detail.spec)?;
         return Ok(Outcome::Done);
     }
     let read_by_agentctl = read(&detail.instances);

@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use agentguard_api::report::Enrolled;
 use agentguard_api::v1;
 use clap::Args;
 
@@ -118,13 +119,18 @@ pub(crate) fn launch(launch: Launch<'_>, mut daemon: Daemon) -> Result<Outcome, 
     for warning in &enrolled.warnings {
         eprintln!("agentctl: {warning}");
     }
-    if let Some(scratch) = &enrolled.scratch {
-        let scratch = printable(scratch);
-        eprintln!("agentctl: sandbox: writes only to {scratch}, which is removed at the end; no calls");
+    if let Some(line) = sandbox_line(&enrolled) {
+        eprintln!("agentctl: {line}");
     }
     let signals = wait::Signals::take()?;
     waiting.go(&gate::Told { agent: enrolled.agent.name.0, scratch: enrolled.scratch });
     signals.wait_for(&mut child).map(Outcome::Status)
+}
+
+/// What is different in the sandbox, if the agent is there.
+pub(super) fn sandbox_line(enrolled: &Enrolled) -> Option<String> {
+    let scratch = printable(enrolled.scratch.as_deref()?);
+    Some(format!("sandbox: writes only to {scratch}, which is removed at the end; no calls"))
 }
 
 /// Whatever agentd says instead of yes, the command was refused.

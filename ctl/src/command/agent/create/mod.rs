@@ -120,16 +120,26 @@ pub(super) fn run(
         print(screen, &made)?;
         return Ok(Outcome::Done);
     }
+    // What is registered is shown, also if it ends before the last one.
     let mut agents = Vec::new();
+    let mut failure = None;
     for made in made {
-        agents.push(arguments.register(made, daemon)?);
+        match arguments.register(made, daemon) {
+            Ok(agent) => agents.push(agent),
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
     }
     match (screen.format(), agents.as_slice()) {
+        (_, []) => {}
         (Format::Table, agents) => registered(screen, agents)?,
         (_, [agent]) => screen.document(agent)?,
         (_, agents) => screen.documents(agents)?,
     }
-    Ok(Outcome::Done)
+    screen.flush()?;
+    failure.map_or(Ok(Outcome::Done), Err)
 }
 
 impl Arguments {
@@ -184,7 +194,7 @@ fn print(screen: &mut Screen<'_>, made: &[Made]) -> Result<(), Failure> {
         Format::Table => {
             for (number, made) in made.iter().enumerate() {
                 screen.raw(if number > 0 { "\n" } else { "" })?;
-                screen.raw(&made.draft.text)?;
+                screen.text(&made.draft.text)?;
             }
         }
         Format::Json | Format::Ndjson => {
