@@ -5,6 +5,7 @@ mod agentd;
 use std::process::Output;
 
 use agentd::{Fixture, SPEC, Script};
+use serde_json::{Value, json};
 
 fn agentctl(fixture: &Fixture, words: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = fixture.agentctl(words).output().unwrap();
@@ -43,6 +44,80 @@ fn a_new_agent_is_registered_with_its_values_and_its_origin() {
     assert_eq!((request.name.as_str(), request.origin.as_str()), ("copy", "clone of coder"));
     assert_eq!((request.sandbox_days, request.variables["workspace"].as_str()), (7, "/srv"));
     assert!(request.spec_toml.contains("name = \"copy\"") && request.spec_toml.contains("platform"));
+}
+
+/// A file that was opened in the workspace.
+fn opened(path: &str) -> Value {
+    json!({
+        "seq": 1, "time_ns": 1, "agent": "trial", "call": "open", "operation": {"class": "path", "op": "read"}, "findings": [],
+        "process": {
+            "pid": 7, "tid": 7, "start_ns": 1, "parent_pid": 1, "parent_start_ns": 1, "uid": 0, "gid": 0, "comm": "cat",
+            "exe": "/usr/bin/cat"
+        },
+        "object": {"kind": "file", "path": path, "inode": 7, "device": "8:1", "mode": 33188, "flags": 0},
+        "decision": {
+            "verdict": "allow", "enforced": false, "reason": "rule", "layer": "grant", "rule": "files.read[0]",
+            "message": "", "version": "0123456789ab"
+        }
+    })
+}
+
+#[test]
+fn what_was_recorded_becomes_a_spec() {
+    let documents = vec![opened("/srv/app/a.txt"), json!({"skipped": 3})];
+    let fixture = Fixture::start(Script { documents, ..Script::default() });
+    let words = [
+        "agent",
+        "create",
+        "x",
+        "--from",
+        "event",
+        "--agent",
+        "trial",
+        "--workspace",
+        "/srv/app",
+        "--home",
+        "/root",
+        "--dry-run",
+    ];
+    let (code, out, error) = agentctl(&fixture, &words);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("\"${workspace}/a.txt\""), "{out}");
+    assert!(error.contains("agentctl: 3 records left out by agentd"), "{error}");
+    let nothing = Fixture::start(Script::default());
+    let (code, _, error) = agentctl(&nothing, &words);
+    assert_eq!(code, 1);
+    assert!(error.starts_with("agentctl: nothing is recorded of `trial` in that time"), "{error}");
+}
+
+#[test]
+fn another_spec_is_checked_before_it_is_sent() {
+    let script = Script::default();
+    let fixture = Fixture::start(script.clone());
+    let file = fixture.folder().join("s.toml");
+    std::fs::write(&file, "[agent]\nname = \"coder\"\n").unwrap();
+    let update = || agentctl(&fixture, &["agent", "update", "coder", "--spec", file.to_str().unwrap()]);
+    let (code, _, error) = update();
+    assert_eq!(code, 1);
+    assert!(error.contains("s.toml:") && script.registered.lock().unwrap().is_empty(), "{error}");
+    std::fs::write(&file, SPEC).unwrap();
+    let (code, out, _) = update();
+    assert_eq!(code, 0);
+    assert!(out.starts_with("coder: SANDBOX, revision 2"), "{out}");
+    assert_eq!(script.registered.lock().unwrap()[0].spec_toml, SPEC);
+}
+
+#[test]
+fn what_already_runs_is_enrolled_as_a_registered_agent() {
+    let script = Script { scratch: Some("/run/s".to_owned()), ..Script::default() };
+    let fixture = Fixture::start(script.clone());
+    let (code, _, error) =
+        agentctl(&fixture, &["enroll", "--agent", "coder", "--unit", "x.service", "--set", "workspace=/srv"]);
+    assert_eq!(code, 0, "{error}");
+    assert!(error.contains("sandbox: writes only to /run/s"), "{error}");
+    let sent = script.enrolled.lock().unwrap();
+    assert_eq!((sent[0].agent.as_str(), sent[0].spec_toml.as_str()), ("coder", ""));
+    assert_eq!(sent[0].variables["workspace"], "/srv");
 }
 
 #[test]
@@ -173,7 +248,7 @@ fn every_change_by_a_person_says_where_the_agent_stands_then() {
 }
 
 #[test]
-fn what_agentd_cannot_do_yet_is_5() {
+fn a_call_that_this_agentd_does_not_have_is_5() {
     let fixture = Fixture::start(Script::default());
     assert_eq!(agentctl(&fixture, &["keys", "generate"]).0, 5);
     assert_eq!(agentctl(&fixture, &["budget", "add", "a", "0.5"]).0, 5);

@@ -33,7 +33,7 @@ pub(super) fn run(
     screen: &mut Screen<'_>,
 ) -> Result<Outcome, Failure> {
     let spec = SpecText::find(&arguments.spec)?;
-    Spec::parse(&spec.text, Path::new(&spec.file)).map_err(|error| Failure::Refused(error.to_string()))?;
+    Spec::parse(&spec.text, Path::new(&spec.file)).map_err(|error| Failure::Failed(error.to_string()))?;
     let request = AgentSpecRequest {
         name: arguments.name.clone(),
         origin: format!("file {}", spec.file),
