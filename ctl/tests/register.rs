@@ -248,11 +248,31 @@ fn every_change_by_a_person_says_where_the_agent_stands_then() {
 }
 
 #[test]
-fn a_call_that_this_agentd_does_not_have_is_5() {
+fn a_key_is_made_and_rotated_to_and_says_what_became_of_proofs() {
     let fixture = Fixture::start(Script::default());
-    assert_eq!(agentctl(&fixture, &["keys", "generate"]).0, 5);
-    assert_eq!(agentctl(&fixture, &["budget", "add", "a", "0.5"]).0, 5);
-    assert_eq!(agentctl(&fixture, &["budget", "add", "a", "half"]).0, 2);
+    let made = agentctl(&fixture, &["keys", "generate", "--algorithm", "ed25519", "--label", "ci"]);
+    assert_eq!(made, (0, "ed25519-0123456789ab: signs\n".to_owned(), String::new()));
+    let rotated = agentctl(&fixture, &["keys", "rotate"]);
+    assert_eq!(rotated.1, "hmac-sha256-0123456789ab: signs\n2 proofs signed anew\n");
     assert_eq!(agentctl(&fixture, &["keys", "list"]).1, "no keys; make one with: agentctl keys generate\n");
+    let revoke = agentctl(&fixture, &["keys", "revoke", "ed25519", "--because", "lost"]);
+    assert_eq!(
+        (revoke.0, revoke.2.as_str()),
+        (5, "agentctl: key_revoke\n"),
+        "a call that this agentd does not have"
+    );
+}
+
+#[test]
+fn what_was_spent_is_added_once_for_a_key() {
+    let fixture = Fixture::start(Script::default());
+    let add = |key: &str| agentctl(&fixture, &["budget", "add", "a", "0.5", "--key", key]).1;
+    assert_eq!(add("once"), "a: added; 0.50 of 50 USD (1 %) this month\n");
+    assert_eq!(
+        add("twice"),
+        "a: nothing added, this key is there already; 0.50 of 50 USD (1 %) this month\n"
+    );
+    assert_eq!(agentctl(&fixture, &["budget", "add", "a", "half"]).0, 2);
+    assert_eq!(agentctl(&fixture, &["budget", "report", "--month", "2026-13"]).0, 2);
     assert_eq!(agentctl(&fixture, &["budget", "report"]).1, "2026-11: 0 USD by 0 agents\n");
 }

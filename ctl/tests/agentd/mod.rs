@@ -288,8 +288,9 @@ impl Agentd for Fake {
         answer(&json!({"keys": [], "problems": []}))
     }
 
-    async fn key_generate(&self, _: Request<KeyGenerateRequest>) -> Answer {
-        not_played("key_generate")
+    async fn key_generate(&self, request: Request<KeyGenerateRequest>) -> Answer {
+        let KeyGenerateRequest { algorithm, label } = request.into_inner();
+        answer(&json!({"key": key(&algorithm, &label), "resigned": 0, "stopped": []}))
     }
 
     async fn key_trust(&self, _: Request<KeyTrustRequest>) -> Answer {
@@ -300,12 +301,18 @@ impl Agentd for Fake {
         not_played("key_revoke")
     }
 
-    async fn key_rotate(&self, _: Request<KeyGenerateRequest>) -> Answer {
-        not_played("key_rotate")
+    /// Empty is the algorithm of the key in use.
+    async fn key_rotate(&self, request: Request<KeyGenerateRequest>) -> Answer {
+        let KeyGenerateRequest { algorithm, label } = request.into_inner();
+        assert_eq!(algorithm, "");
+        answer(&json!({"key": key("hmac-sha256", &label), "resigned": 2, "stopped": []}))
     }
 
-    async fn budget_add(&self, _: Request<BudgetAddRequest>) -> Answer {
-        not_played("budget_add")
+    async fn budget_add(&self, request: Request<BudgetAddRequest>) -> Answer {
+        let BudgetAddRequest { agent, usd, key, .. } = request.into_inner();
+        let spent: f64 = usd.parse().unwrap();
+        let total = json!({"agent": agent, "spent_usd": spent, "monthly_budget_usd": 50.0, "percent": 1, "entries": 1});
+        answer(&json!({"total": total, "added": key != "twice"}))
     }
 
     async fn budget_report(&self, _: Request<BudgetReportRequest>) -> Answer {
@@ -358,6 +365,13 @@ fn refusal() -> Value {
 fn validation(refusals: &[Value]) -> Value {
     let admission = json!({"code": "ADMISSION_ALLOW", "reason": "", "checks": []});
     json!({"ok": refusals.is_empty(), "refusals": refusals, "admission": admission})
+}
+
+fn key(algorithm: &str, label: &str) -> Value {
+    json!({
+        "id": format!("{algorithm}-0123456789ab"), "algorithm": algorithm, "label": label, "status": "trusted",
+        "added_sec": 0, "added_by": "uid 0 (root)", "active": true, "has_secret": true, "proofs": 0
+    })
 }
 
 fn not_played(call: &str) -> Answer {
