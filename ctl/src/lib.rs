@@ -12,19 +12,23 @@ pub mod exit;
 mod filter;
 mod moment;
 mod offline;
+mod progress;
 #[cfg(test)]
 mod samples;
 pub mod screen;
 mod spec_text;
+mod standing;
 pub mod typed;
 
 use std::io::BufWriter;
 
 pub use command::reference::markdown as reference;
+pub use command::spec::schema as spec_schema;
 
 use command::{
-    agents, approvals, audit, completions, doctor, enroll, events, explain, kernel, man, policy, query,
-    reference as reference_cli, release, run as run_command, selftest, spec, status, summary,
+    agent, agents, approvals, audit, budget, completions, doctor, enroll, events, explain, governance,
+    kernel, keys, man, policy, query, reference as reference_cli, release, run as run_command, selftest,
+    spec, status, summary,
 };
 use daemon::Daemon;
 use exit::{Failure, Outcome};
@@ -44,12 +48,16 @@ pub fn run(typed: &Typed) -> Result<Outcome, Failure> {
         Command::Run(arguments) => run_command::run(arguments, daemon()?),
         Command::Enroll(arguments) => enroll::run(arguments, &mut daemon()?, screen),
         Command::Release(arguments) => release::run(arguments, &mut daemon()?, screen),
+        Command::Agent(typed) => agent::run(typed, daemon()?, screen),
         Command::Agents(arguments) => agents::run(arguments, &mut daemon()?, screen),
         Command::Events(arguments) => events::run(arguments, &mut daemon()?, screen),
         Command::Summary(arguments) => summary::run(arguments, &mut daemon()?, screen),
         Command::Query(arguments) => query::run(arguments, &mut daemon()?, screen),
         Command::Explain(arguments) => explain::run(arguments, &mut daemon()?, screen),
         Command::Approvals(arguments) => approvals::run(arguments, &mut daemon()?, screen),
+        Command::Governance(typed) => governance::run(typed, &mut daemon()?, screen),
+        Command::Keys(typed) => keys::run(typed, &mut daemon()?, screen),
+        Command::Budget(typed) => budget::run(typed, &mut daemon()?, screen),
         Command::Audit(typed) => audit::run(typed, screen),
         Command::Policy(typed) => policy::run(typed, &mut daemon()?, screen),
         Command::Spec(typed) => spec::run(typed, screen),

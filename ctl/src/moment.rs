@@ -27,6 +27,11 @@ pub(crate) fn short(time_ns: u64) -> String {
     humantime::format_rfc3339_seconds(at(time_ns)).to_string()
 }
 
+/// The same of seconds.
+pub(crate) fn of_sec(time_sec: u64) -> String {
+    short(time_sec.saturating_mul(1_000_000_000))
+}
+
 /// Only the time of the day with milliseconds, UTC: for a table that is watched while it happens.
 pub(crate) fn of_day(time_ns: u64) -> String {
     let precise = precise(time_ns);

@@ -146,6 +146,15 @@ impl<'a> Screen<'a> {
         self.out.flush()
     }
 
+    /// A whole text that somebody else wrote, such as a spec: as it is for programs and files, and on a terminal such that
+    /// it cannot steer it.
+    pub fn text(&mut self, text: &str) -> io::Result<()> {
+        if !self.terminal {
+            return self.raw(text);
+        }
+        text.lines().try_for_each(|line| self.line(printable_line(line)))
+    }
+
     /// Makes what was written visible; for commands that go on for long.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
@@ -233,6 +242,14 @@ pub fn printable(words: &str) -> String {
     })
 }
 
+/// One line of a text, the same way. A tab is indentation and no escape.
+pub(crate) fn printable_line(line: &str) -> String {
+    printable(&line.replace('\t', TAB))
+}
+
+/// As wide as most editors show it.
+const TAB: &str = "    ";
+
 /// One word of a command line, or a path, such that its beginning, its end and every character of it are seen: plain
 /// words as they are, all others in quotes and with escapes.
 pub(crate) fn quoted(word: &str) -> String {
@@ -309,6 +326,18 @@ mod tests {
         let mut out = Vec::new();
         Screen::plain(&mut out, Format::Json, 80).documents(&[1, 2]).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "[\n  1,\n  2\n]\n");
+    }
+
+    #[test]
+    fn a_text_of_others_is_exact_for_programs_and_harmless_on_a_terminal() {
+        let print = |terminal| {
+            let mut out = Vec::new();
+            let mut screen = Screen { terminal, ..Screen::plain(&mut out, Format::Table, 80) };
+            screen.text("a\t\x1b[2J\nb").unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(print(false), "a\t\x1b[2J\nb");
+        assert_eq!(print(true), "a    \\u{1b}[2J\nb\n");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The text of a spec and the variables for it, as they travel to agentd. What the text means is agentd's to say.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -50,29 +50,34 @@ impl SpecText {
         Self::read(&locate(spec, &folders)?)
     }
 
-    /// The spec in this file.
+    /// The text of this file: of a spec, or of what a spec is made of.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let file = path.display().to_string();
         let mut text = String::new();
         let read = File::open(path).and_then(|open| open.take(SPEC_MAX_BYTES + 1).read_to_string(&mut text));
         match read {
             Err(error) => Err(Failure::on(path, &error)),
-            Ok(bytes) if bytes as u64 > SPEC_MAX_BYTES => {
-                Err(Failure::Failed(format!("{file}: larger than {SPEC_MAX_BYTES} bytes, this is no spec")))
-            }
+            Ok(bytes) if bytes as u64 > SPEC_MAX_BYTES => Err(Failure::Failed(format!(
+                "{file}: larger than {SPEC_MAX_BYTES} bytes; is it the right file?"
+            ))),
             Ok(_) => Ok(Self { file, text }),
         }
     }
 
     /// The variables to send: what was typed, and the current directory as the workspace if the spec wants one.
     pub(crate) fn variables(&self, typed: &[Variable]) -> Result<HashMap<String, String>, Failure> {
-        let mut variables = HashMap::new();
-        for Variable { name, value } in typed {
-            if variables.insert(name.clone(), value.clone()).is_some() {
-                return Err(Failure::Usage(format!("--set {name} is given twice")));
-            }
-        }
-        if self.wants_workspace() && !variables.contains_key(WORKSPACE) {
+        self.variables_beside(typed, &BTreeMap::new())
+    }
+
+    /// The same, where agentd has values of its own for some.
+    pub(crate) fn variables_beside(
+        &self,
+        typed: &[Variable],
+        stored: &BTreeMap<String, String>,
+    ) -> Result<HashMap<String, String>, Failure> {
+        let mut variables = values(typed)?;
+        let has_workspace = variables.contains_key(WORKSPACE) || stored.contains_key(WORKSPACE);
+        if self.wants_workspace() && !has_workspace {
             let here = std::env::current_dir()
                 .map_err(|error| Failure::Failed(format!("cannot tell the current directory: {error}")))?;
             let here = here.into_os_string().into_string().map_err(|here| {
@@ -91,6 +96,34 @@ impl SpecText {
         let value = spec.get("variables").and_then(|variables| variables.get(WORKSPACE));
         value.and_then(toml::Value::as_str).is_some_and(str::is_empty)
     }
+}
+
+/// What was typed, by name.
+pub(crate) fn values(typed: &[Variable]) -> Result<HashMap<String, String>, Failure> {
+    let mut variables = HashMap::new();
+    for Variable { name, value } in typed {
+        if variables.insert(name.clone(), value.clone()).is_some() {
+            return Err(Failure::Usage(format!("--set {name} is given twice")));
+        }
+    }
+    Ok(variables)
+}
+
+/// Names of the specs in the usual folders, each with the file that it stands for.
+pub(crate) fn templates() -> BTreeMap<String, PathBuf> {
+    templates_in(&SPEC_FOLDERS.map(PathBuf::from))
+}
+
+fn templates_in(folders: &[PathBuf]) -> BTreeMap<String, PathBuf> {
+    let mut found = BTreeMap::new();
+    // The first folder that has a name is the one that is used, as in `locate`.
+    for file in folders.iter().flat_map(std::fs::read_dir).flatten().flatten().map(|entry| entry.path()) {
+        let name = file.file_stem().and_then(|name| name.to_str()).map(str::to_owned);
+        if let (Some(name), Some("toml")) = (name, file.extension().and_then(|end| end.to_str())) {
+            found.entry(name).or_insert(file);
+        }
+    }
+    found
 }
 
 fn locate(spec: &str, folders: &[PathBuf]) -> Result<PathBuf, Failure> {
@@ -129,6 +162,31 @@ mod tests {
         std::fs::write(&own_file, "").unwrap();
         assert_eq!(locate("coder", &folders).unwrap(), own_file);
         assert!(locate("nobody", &folders).unwrap_err().to_string().contains("no spec named 'nobody'"));
+    }
+
+    #[test]
+    fn templates_are_listed_by_the_name_that_finds_them() {
+        let (own, shipped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folders = [own.path().to_owned(), shipped.path().to_owned(), PathBuf::from("/nonexistent")];
+        for file in [
+            own.path().join("coder.toml"),
+            shipped.path().join("coder.toml"),
+            shipped.path().join("ops.toml"),
+        ] {
+            std::fs::write(file, "").unwrap();
+        }
+        std::fs::write(own.path().join("README"), "").unwrap();
+        let found = templates_in(&folders);
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["coder", "ops"]);
+        assert_eq!(found["coder"], own.path().join("coder.toml"));
+    }
+
+    #[test]
+    fn a_stored_workspace_is_not_sent_again() {
+        let spec = SpecText { file: String::new(), text: "[variables]\nworkspace = \"\"\n".to_owned() };
+        let stored = BTreeMap::from([("workspace".to_owned(), "/srv".to_owned())]);
+        assert!(spec.variables_beside(&[], &stored).unwrap().is_empty());
+        assert!(spec.variables_beside(&[], &BTreeMap::new()).unwrap().contains_key("workspace"));
     }
 
     #[test]

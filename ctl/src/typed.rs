@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    agents, approvals, audit, completions, enroll, events, explain, kernel, man, policy, query, release, run,
-    selftest, spec, summary,
+    agent, agents, approvals, audit, budget, completions, enroll, events, explain, governance, kernel, keys,
+    man, policy, query, release, run, selftest, spec, summary,
 };
 use crate::exit::EXIT_CODES;
 use crate::screen::{ColorChoice, Format};
@@ -52,13 +52,16 @@ pub(crate) enum Command {
     /// Needs neither agentd nor root. Only root can try whether the kernel takes the programs; without that nothing is
     /// proven and the status is 1.
     Doctor,
+    /// Registered agents: make, try, promote, restrict and start them
+    #[command(subcommand)]
+    Agent(agent::Typed),
     /// Run a command under a spec, as yourself, in this terminal; its status is the status of run
     Run(run::Arguments),
     /// Put a unit, a cgroup or a process under a spec
     Enroll(enroll::Arguments),
     /// Free an agent's processes
     Release(release::Arguments),
-    /// List the agents
+    /// List the agents that run
     Agents(agents::Arguments),
     /// What was recorded, and what is recorded now
     Events(events::Arguments),
@@ -70,13 +73,22 @@ pub(crate) enum Command {
     Explain(explain::Arguments),
     /// Requests that wait for a person: list them, approve or deny them
     Approvals(approvals::Arguments),
+    /// Ask whether an agent would be promoted, without promoting it
+    #[command(subcommand)]
+    Governance(governance::Typed),
+    /// Keys that sign proofs
+    #[command(subcommand)]
+    Keys(keys::Typed),
+    /// What agents cost
+    #[command(subcommand)]
+    Budget(budget::Typed),
     /// The audit log: prove that nothing was changed, read it, export it as evidence
     #[command(subcommand)]
     Audit(audit::Typed),
     /// Check, test, compare and change the policy
     #[command(subcommand)]
     Policy(policy::Typed),
-    /// Check a spec
+    /// Check a spec, hash it, and how one is written
     #[command(subcommand)]
     Spec(spec::Typed),
     /// Prove on this host that agentd blocks what it should

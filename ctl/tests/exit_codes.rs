@@ -24,7 +24,10 @@ fn done_is_0() {
     let (code, out, _) = agentctl(&fixture, &["agents"]);
     assert_eq!(code, 0);
     assert!(out.contains("fake   running"), "{out}");
-    assert_eq!(agentctl(&fixture, &["policy", "rollback", "bbb"]).0, 0);
+    let (code, out, _) = agentctl(&fixture, &["policy", "rollback", "bbb"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("policy bbb is in force instead of aaa"), "{out}");
+    assert!(out.contains("coder  GOVERNED_VALID  GOVERNED_RESTRICTED") && !out.contains("other"), "{out}");
 }
 
 #[test]

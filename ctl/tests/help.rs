@@ -29,6 +29,17 @@ fn the_help_of_every_command_is_as_reviewed() {
 }
 
 #[test]
+fn the_schema_in_the_docs_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/spec.schema.json");
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        written == agentctl::spec_schema(),
+        "docs/reference/spec.schema.json is not current: \
+         cargo run -p agentctl -- spec schema > docs/reference/spec.schema.json"
+    );
+}
+
+#[test]
 fn the_reference_in_the_docs_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/cli.md");
     let written = std::fs::read_to_string(path).unwrap_or_default();

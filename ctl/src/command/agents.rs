@@ -11,6 +11,7 @@ use crate::describe;
 use crate::exit::{Failure, Outcome};
 use crate::moment;
 use crate::screen::{Format, Screen, Tone, cell, printable};
+use crate::standing;
 
 /// What was typed after `agents`.
 #[derive(Debug, Args)]
@@ -55,7 +56,7 @@ pub(crate) fn run(
             let agent = newest.max_by_key(|agent| agent.enrolled_ns).ok_or_else(unknown)?;
             let grants = match agent.state {
                 AgentState::Running => daemon.call(async |client| client.grants(name).await)?,
-                AgentState::Finished | AgentState::Released => Vec::new(),
+                AgentState::Finished | AgentState::Released | AgentState::Stopped => Vec::new(),
             };
             let shown = Shown { agent, grants };
             match screen.format() {
@@ -84,6 +85,7 @@ fn one(screen: &mut Screen<'_>, shown: &Shown) -> io::Result<()> {
     let words = screen.paint(tone, words);
     screen.line(format!("{title}  {words}"))?;
     for (name, value) in [
+        ("governance", governance(agent)),
         ("mode", agent.mode.clone()),
         ("role", format!("{}, tier {}", agent.role, agent.tier)),
         ("target", printable(&agent.target)),
@@ -94,7 +96,7 @@ fn one(screen: &mut Screen<'_>, shown: &Shown) -> io::Result<()> {
         ("records", format!("{}, {} denied", agent.records, agent.denied)),
         ("since", moment::precise(agent.enrolled_ns)),
     ] {
-        screen.line(format!("{name:<10} {value}"))?;
+        screen.line(format!("{name:<11} {value}"))?;
     }
     if grants.is_empty() {
         return screen.line("no answer to a held request stands");
@@ -109,6 +111,14 @@ fn one(screen: &mut Screen<'_>, shown: &Shown) -> io::Result<()> {
         table.add_row(row);
     }
     screen.table(&table)
+}
+
+/// Where it stands, and as a run of which registered agent.
+fn governance(agent: &AgentView) -> String {
+    match &agent.registered {
+        Some(registered) => format!("{}, a run of {registered}", printable(&agent.governance)),
+        None => printable(&agent.governance),
+    }
 }
 
 /// Policy's answers have no approval.
@@ -132,6 +142,7 @@ pub(super) const fn state(state: AgentState) -> (&'static str, Tone) {
         AgentState::Running => ("running", Tone::Good),
         AgentState::Finished => ("finished", Tone::Dim),
         AgentState::Released => ("released", Tone::Warn),
+        AgentState::Stopped => ("stopped", Tone::Bad),
     }
 }
 
@@ -142,6 +153,7 @@ fn show(screen: &mut Screen<'_>, agents: &[AgentView]) -> io::Result<()> {
     let mut table = screen.new_table(&[
         "agent",
         "state",
+        "governance",
         "mode",
         "role",
         "tier",
@@ -159,6 +171,7 @@ fn show(screen: &mut Screen<'_>, agents: &[AgentView]) -> io::Result<()> {
         table.add_row([
             cell(&agent.name.0, Tone::Strong),
             cell(words, tone),
+            cell(&agent.governance, standing::tone_of_name(&agent.governance)),
             cell(&agent.mode, if agent.mode == "enforce" { Tone::Plain } else { Tone::Warn }),
             cell(&agent.role, Tone::Plain),
             plain(agent.tier.to_string()),
@@ -176,6 +189,7 @@ fn show(screen: &mut Screen<'_>, agents: &[AgentView]) -> io::Result<()> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use agentguard_api::report::UNREGISTERED;
     use agentguard_core::ids::{AgentKey, AgentName};
 
     use super::*;
@@ -199,6 +213,8 @@ pub(crate) mod tests {
             ended_ns: 0,
             records: 1200,
             denied: 3,
+            registered: Some(AgentName("coder".to_owned())),
+            governance: "GOVERNED_VALID".to_owned(),
         }
     }
 
@@ -207,11 +223,13 @@ pub(crate) mod tests {
         let ended = AgentView {
             state: AgentState::Finished,
             mode: "observe".to_owned(),
+            registered: None,
+            governance: UNREGISTERED.to_owned(),
             processes: 0,
             ..agent("ops")
         };
         let mut out = Vec::new();
-        show(&mut Screen::plain(&mut out, Format::Table, 150), &[agent("coder"), ended]).unwrap();
+        show(&mut Screen::plain(&mut out, Format::Table, 170), &[agent("coder"), ended]).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap());
     }
 

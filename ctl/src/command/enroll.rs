@@ -13,12 +13,16 @@ use crate::spec_text::{SpecText, Variable};
 
 /// What was typed after `enroll`.
 #[derive(Debug, Args)]
+#[group(id = "whose", required = true, multiple = false, args = ["spec", "agent"])]
 pub(crate) struct Arguments {
     #[command(flatten)]
     target: TargetArguments,
     /// Spec: a file, or the name of one in /etc/agentguard/specs or /usr/share/agentguard/specs
     #[arg(long, value_name = "FILE|NAME")]
-    spec: String,
+    spec: Option<String>,
+    /// A registered agent, with its own spec
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["name", "observe", "enforce"])]
+    agent: Option<String>,
     /// Set a variable of the spec
     #[arg(long = "set", value_name = "NAME=VALUE")]
     variables: Vec<Variable>,
@@ -48,10 +52,13 @@ struct TargetArguments {
 }
 
 impl Arguments {
-    fn request(&self, spec: SpecText) -> Result<EnrollRequest, Failure> {
+    fn target(&self) -> Option<Target> {
         let TargetArguments { unit, cgroup, pid } = &self.target;
         let unit = unit.clone().map(Target::Unit);
-        let target = unit.or_else(|| cgroup.clone().map(Target::Cgroup)).or_else(|| pid.map(Target::Pid));
+        unit.or_else(|| cgroup.clone().map(Target::Cgroup)).or_else(|| pid.map(Target::Pid))
+    }
+
+    fn request(&self, spec: SpecText) -> Result<EnrollRequest, Failure> {
         let variables = spec.variables(&self.variables)?;
         Ok(EnrollRequest {
             spec_toml: spec.text,
@@ -59,7 +66,8 @@ impl Arguments {
             name: self.name.clone().unwrap_or_default(),
             variables,
             mode: super::run::mode(self.observe, self.enforce),
-            target,
+            target: self.target(),
+            ..EnrollRequest::default()
         })
     }
 }
@@ -70,10 +78,20 @@ pub(crate) fn run(
     daemon: &mut Daemon,
     screen: &mut Screen<'_>,
 ) -> Result<Outcome, Failure> {
-    let request = arguments.request(SpecText::find(&arguments.spec)?)?;
+    let request = match (&arguments.agent, &arguments.spec) {
+        (Some(agent), _) => {
+            let request = super::agent::start::request(agent, &arguments.variables, daemon)?;
+            EnrollRequest { target: arguments.target(), ..request }
+        }
+        (None, Some(spec)) => arguments.request(SpecText::find(spec)?)?,
+        (None, None) => return Err(Failure::Usage("give --spec or --agent".to_owned())),
+    };
     let enrolled = daemon.call(async |client| client.enroll(request).await)?;
     for warning in &enrolled.warnings {
         eprintln!("agentctl: {warning}");
+    }
+    if let Some(line) = super::run::sandbox_line(&enrolled) {
+        eprintln!("agentctl: {line}");
     }
     match screen.format() {
         Format::Table => screen.line(words(&enrolled))?,
@@ -119,8 +137,17 @@ mod tests {
     }
 
     #[test]
+    fn takes_a_spec_or_a_registered_agent() {
+        let parses = |words: &[&str]| Line::try_parse_from([&["x", "--pid", "7"], words].concat()).is_ok();
+        assert!(parses(&["--spec", "s"]) && parses(&["--agent", "coder", "--set", "workspace=/srv"]));
+        assert!(!parses(&[]) && !parses(&["--spec", "s", "--agent", "coder"]));
+        assert!(!parses(&["--agent", "coder", "--observe"]));
+    }
+
+    #[test]
     fn says_how_much_is_governed() {
-        let enrolled = Enrolled { agent: agent("coder"), cgroup: None, tasks: 5, warnings: Vec::new() };
+        let enrolled =
+            Enrolled { agent: agent("coder"), cgroup: None, scratch: None, tasks: 5, warnings: Vec::new() };
         assert_eq!(words(&enrolled), "coder: 5 tasks governed, mode enforce, 64 rules");
     }
 }

@@ -31,6 +31,20 @@ const DOCUMENTS: &str = "\
 | `doctor` | `backend`, `full_enforcement` (`possible`, `unproven`, `not-possible`), `not_enforceable`, `findings` (`check`, `state`: `ok`, `warn`, `fail` or `unknown`, `found`, `change`), `facts` |
 | `enroll`, `release` | `Enrolled`, `Released` |
 | `agents` | list of `AgentView` |
+| `agent create` | `RegisteredAgent`; a list of them if a file named several; with `--dry-run` a list of `name`, `origin`, `spec`, `notes` (`kind`, `about`, `why`) |
+| `agent create --list-templates` | list of `name`, `file` |
+| `agent list` | list of `RegisteredAgent` |
+| `agent show` | `AgentDetail`, and as root `read_by_agentctl`: by run `same`, `other` or `failed` |
+| `agent update`, `agent restrict`, `agent lift`, `agent revoke` | `RegisteredAgent` |
+| `agent diff` | `from`, `to` (`label`, `sha256`), `hash_differs`, `diff` |
+| `agent history` | list of `Step`: `time_sec`, `by`, `code`, `state`, `revision`, `spec_sha256`, `reason` |
+| `agent validate`, `governance check` | `Validation` |
+| `agent promote` | list of `Promotion` |
+| `agent export --format bundle` | `agent`, `state`, `revision`, `spec_toml`, `spec_canonical`, `spec_sha256`, `proof`, `public_key_pem`, `history` |
+| `agent delete` | `name` |
+| `keys list` | `KeyList` |
+| `keys generate`, `keys trust`, `keys revoke`, `keys rotate` | `KeyChange` |
+| `budget add`, `budget report` | `Spent`, `BudgetReport` |
 | `events` | list of records; with `--follow` always one a line |
 | `summary` | `agent`, `records`, `allowed` (by group and call), `stopped` (by rule: `blocked`, `observed`, `calls`, `objects`, `message`, `severity`, `source`, `incident`), `findings` (by rule), `read_bytes`, `written_bytes`, `sent_bytes`, `received_bytes` |
 | `query` | list of rows: column to value |
@@ -39,6 +53,7 @@ const DOCUMENTS: &str = "\
 | `audit show` | list of audit records, see [audit](audit.md) |
 | `audit export --format json` | `host`, `made`, `period`, `verification` (as `audit verify`), `controls` (`framework`, `id`, `title`, `coverage`, `how`, `settings`, `kinds`, `codes`, `evidence`: `count`, `seqs`), `records` |
 | `policy check`, `spec check` | `ok`, `errors` (`file`, `line`, `message`), and what was read |
+| `spec hash` | `file`, `sha256` |
 | `policy test` | `version`, `tests` (`name`, `file`, `line`, `outcome`, `duration_us`), `coverage` (`file`, `covered`, `lines`, `missed`) |
 | `policy show` | list of rules: `agent`, `id`, `layer`, `verdict`, `scope`, `severity`, `reason`, `file`, `line` |
 | `policy explain`, `policy diff` | `PolicyExplanation`, `PolicyDiff` |

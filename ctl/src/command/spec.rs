@@ -1,4 +1,4 @@
-//! `spec check`: whether a spec is one that agentd would take, offline, with every error and its line.
+//! `spec`: whether a spec is one that agentd would take, what its proof would be over, and how one is written. Offline.
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,17 @@ use crate::spec_text::{SpecText, Variable};
 pub(crate) enum Typed {
     /// Check a spec offline; every error with file and line
     Check(Check),
+    /// Print the hash over the canonical form of a spec: what a proof names
+    Hash(Hash),
+    /// Print the JSON Schema of specs, for editors
+    Schema,
+}
+
+/// What was typed after `spec hash`.
+#[derive(Debug, Args)]
+pub(crate) struct Hash {
+    /// The spec
+    file: PathBuf,
 }
 
 /// What was typed after `spec check`.
@@ -31,7 +42,33 @@ pub(crate) struct Check {
 pub(crate) fn run(typed: &Typed, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
     match typed {
         Typed::Check(arguments) => check(arguments, screen),
+        Typed::Hash(Hash { file }) => hash(file, screen),
+        Typed::Schema => {
+            screen.raw(&schema())?;
+            Ok(Outcome::Done)
+        }
     }
+}
+
+/// As it is shipped beside the specs.
+pub fn schema() -> String {
+    format!("{:#}\n", agentguard_core::spec::schema())
+}
+
+fn hash(file: &Path, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
+    let text = SpecText::read(file)?;
+    let spec = match Spec::parse(&text.text, Path::new(&text.file)) {
+        Ok(spec) => spec,
+        Err(error) => return wrong(&error, screen),
+    };
+    match screen.format() {
+        // As sha256sum prints: the hash first, for `cut` and `read`.
+        Format::Table => screen.line(format!("{}  {}", spec.sha256(), text.file))?,
+        Format::Json | Format::Ndjson => {
+            screen.document(&serde_json::json!({"file": text.file, "sha256": spec.sha256()}))?;
+        }
+    }
+    Ok(Outcome::Done)
 }
 
 /// Negative if there is any error.
@@ -50,16 +87,20 @@ fn check(arguments: &Check, screen: &mut Screen<'_>) -> Result<Outcome, Failure>
     match screen.format() {
         Format::Table => {
             screen.line(format!(
-                "{}: agent {}, {}, tier {}, mode {}, ok",
+                "{}: agent {}, {}, tier {}, mode {}, version {}, ok\nsha256 {}",
                 text.file,
                 agent.name,
                 agent.role.name(),
                 agent.tier,
-                agent.mode
+                agent.mode,
+                agent.version.as_deref().unwrap_or("none"),
+                spec.sha256()
             ))?;
         }
         Format::Json | Format::Ndjson => {
-            screen.document(&serde_json::json!({"ok": true, "agent": agent, "errors": []}))?;
+            screen.document(
+                &serde_json::json!({"ok": true, "agent": agent, "sha256": spec.sha256(), "errors": []}),
+            )?;
         }
     }
     Ok(Outcome::Done)

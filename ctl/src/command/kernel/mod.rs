@@ -1,6 +1,7 @@
 //! `kernel`: what of agentd is in the kernel right now, agentd alive or not: its pins, and the programs, maps and
 //! links behind them. Reads the kernel's own lists; loads nothing and links no BPF loader in C.
 
+pub(crate) mod entry;
 mod log;
 mod pins;
 

@@ -1,6 +1,7 @@
 //! `policy`: checks, tests, compares and changes what anyone may be allowed. `check` and `test` are offline; what
 //! runs is agentd's, and changes all or nothing.
 
+mod change;
 mod check;
 mod diff;
 mod explain;

@@ -19,7 +19,6 @@ pub(super) fn run(
     screen: &mut Screen<'_>,
 ) -> Result<Outcome, Failure> {
     let version = arguments.version.as_deref().unwrap_or_default();
-    let change = daemon.call(async |client| client.policy_rollback(version).await)?;
-    super::reload::print(screen, &change)?;
-    Ok(Outcome::Done)
+    let lines = daemon.stream(async |client| client.policy_rollback(version).await)?;
+    super::change::follow(lines, screen)
 }

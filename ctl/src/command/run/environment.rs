@@ -6,6 +6,8 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use clap::Args;
+
 /// Plain settings: who, where, how to print.
 const KEPT: [&str; 28] = [
     "PATH",
@@ -40,8 +42,26 @@ const KEPT: [&str; 28] = [
 
 const KEPT_PREFIX: &str = "LC_";
 
+/// What was typed about the environment of the command.
+#[derive(Debug, Args)]
+pub(crate) struct EnvironmentArguments {
+    /// Keep the whole environment; otherwise only plain settings stay (see --env)
+    #[arg(long)]
+    keep_env: bool,
+    /// Keep this variable of the environment too, or set it
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    env: Vec<OsString>,
+}
+
+impl EnvironmentArguments {
+    /// What the command gets of this process's environment.
+    pub(crate) fn of_command(&self) -> Vec<(OsString, OsString)> {
+        of_command(std::env::vars_os(), self.keep_env, &self.env)
+    }
+}
+
 /// The environment of the command: plain settings or everything, and then what the user named.
-pub(super) fn of_command(
+fn of_command(
     caller: impl IntoIterator<Item = (OsString, OsString)>,
     keep_all: bool,
     named: &[OsString],

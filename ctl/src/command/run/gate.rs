@@ -22,7 +22,7 @@ pub(crate) const COMMAND: &str = "__exec-when-told";
 /// What the parent passes to the child.
 #[derive(Debug, Args)]
 pub(crate) struct WhenTold {
-    /// Descriptor to read the agent's name from: then go
+    /// Descriptor to read the agent's name and its scratch directory from: then go
     #[arg(long)]
     go: RawFd,
     /// Descriptor to say on that everything is prepared
@@ -39,6 +39,36 @@ pub(super) struct Gate {
     ready: File,
     child_go: OwnedFd,
     child_ready: OwnedFd,
+}
+
+/// What the child is told when it may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Name of the agent.
+    pub(super) agent: String,
+    /// The only place where it can write, in the sandbox.
+    pub(super) scratch: Option<String>,
+}
+
+/// Variables that lead a command to its scratch directory: what every program asks, and what an agent can be told of.
+const SCRATCH_VARIABLES: [&str; 2] = ["TMPDIR", "AGENTGUARD_SCRATCH"];
+
+/// Stands between name and directory; neither can contain it.
+const SEPARATOR: char = '\0';
+
+impl Told {
+    fn message(&self) -> String {
+        let scratch = self.scratch.as_deref().map(|scratch| format!("{SEPARATOR}{scratch}"));
+        format!("{}{}", self.agent, scratch.unwrap_or_default())
+    }
+
+    fn read(message: &str) -> Option<Self> {
+        let (agent, scratch) = match message.split_once(SEPARATOR) {
+            Some((agent, scratch)) => (agent, Some(scratch.to_owned())),
+            None => (message, None),
+        };
+        (!agent.is_empty()).then(|| Self { agent: agent.to_owned(), scratch })
+    }
 }
 
 /// The child is there and waits.
@@ -79,8 +109,8 @@ impl Gate {
 
 impl Waiting {
     /// Tells the child to execute. If it is gone, its status says so.
-    pub(super) fn go(mut self, agent: &str) {
-        let _status_tells = self.go.write_all(agent.as_bytes());
+    pub(super) fn go(mut self, told: &Told) {
+        let _status_tells = self.go.write_all(told.message().as_bytes());
     }
 
     /// Lets the child leave without executing anything.
@@ -106,12 +136,13 @@ pub(crate) fn exec_when_told(arguments: &WhenTold) -> Result<Outcome, Failure> {
 
     ready.write_all(b"r").map_err(unprepared)?;
     drop(ready);
-    let mut agent = String::new();
-    go.read_to_string(&mut agent).map_err(unprepared)?;
-    if agent.is_empty() {
-        return Ok(Outcome::Negative);
+    let mut message = String::new();
+    go.read_to_string(&mut message).map_err(unprepared)?;
+    let Some(told) = Told::read(&message) else { return Ok(Outcome::Negative) };
+    if let Some(scratch) = &told.scratch {
+        command.envs(SCRATCH_VARIABLES.map(|name| (name, scratch)));
     }
-    Err(not_executed(&program.to_string_lossy(), &agent, &command.exec()))
+    Err(not_executed(&program.to_string_lossy(), &told.agent, &command.exec()))
 }
 
 /// Closes every descriptor above stderr but `kept`, which close themselves on exec.
@@ -138,5 +169,19 @@ fn not_executed(program: &str, agent: &str, error: &io::Error) -> Failure {
             "{program}: not executed: {error}; if a rule denied it: agentctl events --agent {agent} --verdict deny"
         )),
         _ => Failure::CannotExecute(format!("{program}: not executed: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_child_reads_what_it_is_told() {
+        for scratch in [None, Some("/run/agentguard/scratch/a b".to_owned())] {
+            let told = Told { agent: "coder-2".to_owned(), scratch };
+            assert_eq!(Told::read(&told.message()), Some(told));
+        }
+        assert_eq!(Told::read(""), None);
     }
 }

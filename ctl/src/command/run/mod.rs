@@ -11,14 +11,17 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use agentguard_api::report::Enrolled;
 use agentguard_api::v1;
 use clap::Args;
 
+pub(crate) use environment::EnvironmentArguments;
 pub(crate) use gate::WhenTold;
 pub(crate) use gate::{COMMAND, exec_when_told};
 
 use crate::daemon::Daemon;
 use crate::exit::{Failure, Outcome};
+use crate::screen::printable;
 use crate::spec_text::{SpecText, Variable};
 
 /// The spec of `run` without `--spec`.
@@ -42,12 +45,8 @@ pub(crate) struct Arguments {
     /// Block, whatever mode the spec says
     #[arg(long)]
     enforce: bool,
-    /// Keep the whole environment; otherwise only plain settings stay (see --env)
-    #[arg(long)]
-    keep_env: bool,
-    /// Keep this variable of the environment too, or set it
-    #[arg(long = "env", value_name = "NAME[=VALUE]")]
-    env: Vec<OsString>,
+    #[command(flatten)]
+    environment: EnvironmentArguments,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -63,13 +62,17 @@ impl Arguments {
             name: self.name.clone().unwrap_or_default(),
             variables,
             mode: mode(self.observe, self.enforce),
-            target: None,
+            ..v1::EnrollRequest::default()
         })
     }
+}
 
-    fn environment(&self) -> Vec<(OsString, OsString)> {
-        environment::of_command(std::env::vars_os(), self.keep_env, &self.env)
-    }
+/// A command, and what agentd is asked for it.
+pub(crate) struct Launch<'a> {
+    /// All but the process.
+    pub(crate) request: v1::EnrollRequest,
+    pub(crate) command: &'a [OsString],
+    pub(crate) environment: Vec<(OsString, OsString)>,
 }
 
 /// The mode in the words of the API: empty leaves it to the spec.
@@ -82,14 +85,21 @@ pub(crate) fn mode(observe: bool, enforce: bool) -> String {
 }
 
 /// Starts the command, enrolls it, lets it go, and waits for it.
-pub(crate) fn run(arguments: &Arguments, mut daemon: Daemon) -> Result<Outcome, Failure> {
+pub(crate) fn run(arguments: &Arguments, daemon: Daemon) -> Result<Outcome, Failure> {
     let request = arguments.request(SpecText::find(&arguments.spec)?)?;
+    let environment = arguments.environment.of_command();
+    launch(Launch { request, command: &arguments.command, environment }, daemon)
+}
+
+/// The same for whoever knows what to ask agentd for.
+pub(crate) fn launch(launch: Launch<'_>, mut daemon: Daemon) -> Result<Outcome, Failure> {
+    let Launch { request, command: typed, environment } = launch;
     daemon.connect()?;
 
     let gate = gate::Gate::new()?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("agentctl").args(gate.arguments()).arg("--").args(&arguments.command);
-    command.env_clear().envs(arguments.environment());
+    command.arg0("agentctl").args(gate.arguments()).arg("--").args(typed);
+    command.env_clear().envs(environment);
     let mut child =
         command.spawn().map_err(|error| Failure::Failed(format!("cannot start a process: {error}")))?;
 
@@ -109,9 +119,18 @@ pub(crate) fn run(arguments: &Arguments, mut daemon: Daemon) -> Result<Outcome, 
     for warning in &enrolled.warnings {
         eprintln!("agentctl: {warning}");
     }
+    if let Some(line) = sandbox_line(&enrolled) {
+        eprintln!("agentctl: {line}");
+    }
     let signals = wait::Signals::take()?;
-    waiting.go(&enrolled.agent.name.0);
+    waiting.go(&gate::Told { agent: enrolled.agent.name.0, scratch: enrolled.scratch });
     signals.wait_for(&mut child).map(Outcome::Status)
+}
+
+/// What is different in the sandbox, if the agent is there.
+pub(super) fn sandbox_line(enrolled: &Enrolled) -> Option<String> {
+    let scratch = printable(enrolled.scratch.as_deref()?);
+    Some(format!("sandbox: writes only to {scratch}, which is removed at the end; no calls"))
 }
 
 /// Whatever agentd says instead of yes, the command was refused.
