@@ -20,7 +20,11 @@ fn every_check_has_its_row_in_order_and_every_code_is_named() {
         .collect();
     assert_eq!(rows, CHAIN.map(|check| check.name));
     for code in Code::ALL {
-        assert!(PAGE.contains(&format!("`{}`", code.name())), "docs/governance.md does not name {}", code.name());
+        assert!(
+            PAGE.contains(&format!("`{}`", code.name())),
+            "docs/governance.md does not name {}",
+            code.name()
+        );
     }
 }
 
