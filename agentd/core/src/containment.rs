@@ -7,7 +7,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use crate::address;
 use crate::operation::{AddressOp, ClassOp, PathOp};
 use crate::pattern::{ABSTRACT_PREFIX, Pattern};
 use crate::rule::{Network, Ports, Protocol, Rule, Scope, Source};
@@ -20,9 +19,8 @@ const CHANGES: [PathOp; 5] = [PathOp::Write, PathOp::Create, PathOp::Delete, Pat
 const DEVICES: &str = "/dev/{null,zero,full,random,urandom,tty,pts/*}";
 const DNS_PORT: u16 = 53;
 
-/// The grants of a spec as they are in the sandbox. `scratch` is an absolute directory; `nameservers` are those of the
-/// host: a name server on loopback asks others.
-pub fn contained(spec: &ResolvedSpec, scratch: &Path, nameservers: &[IpAddr]) -> Vec<Rule> {
+/// The grants of a spec as they are in the sandbox. `scratch` is an absolute directory.
+pub fn contained(spec: &ResolvedSpec, scratch: &Path) -> Vec<Rule> {
     let loopback = spec.spec().containment.loopback;
     let mut rules: Vec<Rule> = spec.rules().into_iter().filter_map(|rule| kept(rule, loopback)).collect();
     let source = Source { file: spec.spec().file.clone(), line: 1 };
@@ -56,14 +54,30 @@ pub fn contained(spec: &ResolvedSpec, scratch: &Path, nameservers: &[IpAddr]) ->
         let scope = path(&[PathOp::Connect, PathOp::Bind], pattern);
         rules.push(rule(&format!("external_calls.{id}"), Verdict::Deny, scope, no_calls));
     }
-    for (id, network, ports, op) in denied_addresses(nameservers) {
+    let granted: Vec<Network> = rules.iter().filter_map(connected).collect();
+    for (id, network, ports, op) in denied_addresses(&granted) {
         rules.push(rule(&id, Verdict::Deny, Scope::Address { op, network, ports }, no_calls));
     }
     rules
 }
 
-/// Every address, and on this host the name servers.
-fn denied_addresses(nameservers: &[IpAddr]) -> Vec<(String, Network, Ports, AddressOp)> {
+/// What a grant lets connect to.
+fn connected(rule: &Rule) -> Option<Network> {
+    match &rule.scope {
+        Scope::Address { op: AddressOp::Connect, network, .. } if rule.verdict != Verdict::Deny => {
+            Some(*network)
+        }
+        Scope::Address { .. }
+        | Scope::Path { .. }
+        | Scope::Name { .. }
+        | Scope::Class { .. }
+        | Scope::Capability { .. } => None,
+    }
+}
+
+/// Every address; and of this host, as far as it is granted, the port of name servers: they ask others. A rule for each
+/// protocol, because a named one goes before `any`.
+fn denied_addresses(granted: &[Network]) -> Vec<(String, Network, Ports, AddressOp)> {
     let everywhere = [
         ("v4", Network { address: Ipv4Addr::UNSPECIFIED.into(), bits: 0 }),
         ("v6", Network { address: Ipv6Addr::UNSPECIFIED.into(), bits: 0 }),
@@ -74,11 +88,12 @@ fn denied_addresses(nameservers: &[IpAddr]) -> Vec<(String, Network, Ports, Addr
             denied.push((format!("external_calls.{word}.{family}"), network, Ports::ALL, op));
         }
     }
-    let local = nameservers.iter().map(|server| address::canonical(*server)).filter(IpAddr::is_loopback);
-    for (position, server) in local.enumerate() {
-        let network = Network::around(server, address::family_bits(server));
-        let ports = Ports { protocol: Protocol::Any, ranges: vec![(DNS_PORT, DNS_PORT)] };
-        denied.push((format!("external_calls.names[{position}]"), network, ports, AddressOp::Connect));
+    for (position, network) in granted.iter().enumerate() {
+        for protocol in [Protocol::Any, Protocol::Tcp, Protocol::Udp] {
+            let ports = Ports { protocol, ranges: vec![(DNS_PORT, DNS_PORT)] };
+            let id = format!("external_calls.names[{position}].{protocol}");
+            denied.push((id, *network, ports, AddressOp::Connect));
+        }
     }
     denied
 }
@@ -176,8 +191,7 @@ mod tests {
             format!("[agent]\nname = \"a\"\nrole = \"ideation\"\ntier = 1\nmode = \"observe\"\n{sections}");
         let spec = Spec::parse(&text, Path::new("a.toml")).unwrap_or_else(|error| panic!("{error}"));
         let spec = spec.resolve(&Variables::of_user("/home/a", "a", 1000)).unwrap();
-        let nameservers = ["127.0.0.53".parse().unwrap(), "10.0.0.2".parse().unwrap()];
-        let rules = contained(&spec, Path::new(SCRATCH), &nameservers);
+        let rules = contained(&spec, Path::new(SCRATCH));
         let ruleset = Ruleset { rules, defaults: spec.contained_defaults() };
         lower(&ruleset).expect("it can be lowered");
         Evaluator::new(Arc::new(ruleset)).unwrap()
@@ -204,7 +218,7 @@ mod tests {
         anonymous = "allow"
         [network]
         default = "allow"
-        connect = [{ to = "0.0.0.0/0" }, { to = "::/0" }, { to = "192.0.2.1", ports = [443] }, { to = "api.example.com" }, { to = "127.0.0.0/8" }, { to = "127.0.0.53" }, { to = "::1" }]
+        connect = [{ to = "0.0.0.0/0" }, { to = "::/0" }, { to = "192.0.2.1", ports = [443] }, { to = "api.example.com" }, { to = "127.0.0.0/8" }, { to = "127.0.0.53" }, { to = "127.0.0.54", ports = [53], protocol = "udp" }, { to = "::1" }]
         listen = [{ on = "0.0.0.0/0" }, { on = "127.0.0.1", ports = [8080] }]
         hold = [{ to = "198.51.100.1" }]
         sockets = ["tcp", "udp", "unix", "netlink-route", "netlink", "ping", "raw", "packet", "other"]
@@ -271,6 +285,9 @@ mod tests {
             ("127.0.0.1:8000/tcp", Verdict::Allow),
             ("[::1]:8000/tcp", Verdict::Allow),
             ("127.0.0.53:53/udp", Verdict::Deny),
+            ("127.0.0.54:53/udp", Verdict::Deny),
+            ("127.0.0.54:53/tcp", Verdict::Deny),
+            ("[::1]:53/udp", Verdict::Deny),
             ("192.0.2.1:443/tcp", Verdict::Deny),
         ] {
             assert_eq!(verdict(&evaluator, "connect_address", object), wanted, "{object}");

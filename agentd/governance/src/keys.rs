@@ -123,6 +123,9 @@ pub enum RingError {
         /// What is wrong with it.
         why: String,
     },
+    /// A list that can not be read is not replaced.
+    #[error("{0}; restore it before keys are changed")]
+    Unwritable(String),
     /// No key is in use.
     #[error("there is no key to sign with; make one: agentctl keys generate")]
     NoKey,
@@ -168,6 +171,8 @@ pub struct KeyRing {
     trust: Trust,
     secrets: BTreeMap<KeyId, Secret>,
     problems: Vec<String>,
+    /// What is wrong with the list: then it is not written either, so that no revocation is forgotten.
+    damaged: Option<String>,
 }
 
 impl KeyRing {
@@ -185,10 +190,14 @@ impl KeyRing {
             trust: Trust::default(),
             secrets: BTreeMap::new(),
             problems: Vec::new(),
+            damaged: None,
         };
         match read_trust(list) {
             Ok(trust) => ring.trust = trust,
-            Err(error) => ring.problems.push(error.to_string()),
+            Err(error) => {
+                ring.damaged = Some(error.to_string());
+                ring.problems.push(error.to_string());
+            }
         }
         let own = secrets_in(folder, |name| name.ends_with(&format!(".{SECRET_SUFFIX}")));
         let handed = credentials.map(|folder| secrets_in(folder, |name| name.starts_with(CREDENTIAL)));
@@ -319,6 +328,15 @@ impl KeyRing {
         Ok(id)
     }
 
+    /// The id of a public key from elsewhere that is not in the list yet.
+    ///
+    /// # Errors
+    /// When it is no key, or in the list.
+    pub fn id_of(&self, public: &str) -> Result<KeyId, RingError> {
+        let id = ed25519_id(&public_key(public).ok_or(RingError::NotAKey)?);
+        if self.get(&id).is_some() { Err(RingError::Twice(id)) } else { Ok(id) }
+    }
+
     /// Trusts a public key from elsewhere, in PEM or base64.
     ///
     /// # Errors
@@ -368,6 +386,9 @@ impl KeyRing {
     }
 
     fn replace(&mut self, trust: Trust) -> Result<(), RingError> {
+        if let Some(why) = &self.damaged {
+            return Err(RingError::Unwritable(why.clone()));
+        }
         let text = serde_json::to_vec_pretty(&trust).map_err(|error| RingError::Encode(error.to_string()))?;
         files::write(&self.folder.join(TRUST), &text)?;
         self.trust = trust;
@@ -597,6 +618,12 @@ mod tests {
         let damaged = KeyRing::open(home.path(), None);
         assert_eq!(damaged.problems().len(), 1);
         assert_eq!(damaged.check(&id, b"m", &signature), SignatureCheck::Unknown);
+        let mut damaged = damaged;
+        let refused = damaged.generate(Algorithm::Ed25519, "y", "test", 2, true).unwrap_err();
+        assert!(
+            matches!(refused, RingError::Unwritable(_)),
+            "what it knew of revoked keys is not lost: {refused}"
+        );
         // Another key under a known id is not that key.
         let other = SigningKey::from_bytes(&[7; 32]);
         let public = good.keys()[0].public_key.clone().unwrap();

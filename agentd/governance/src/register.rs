@@ -222,18 +222,24 @@ impl Register {
         Ok(read.unwrap_or_else(|error| FoundProof::Unreadable(error.to_string())))
     }
 
+    /// Whether one more of this name could be registered.
+    ///
+    /// # Errors
+    /// When the name is taken, or there are too many.
+    pub fn has_room(&self, name: &str) -> Result<(), RegisterError> {
+        if !is_plain(name) || self.has(name) {
+            return Err(RegisterError::Taken(name.to_owned()));
+        }
+        if self.names()?.len() >= MAX_AGENTS { Err(RegisterError::Full) } else { Ok(()) }
+    }
+
     /// Registers an agent, whole or not at all.
     ///
     /// # Errors
     /// When the name is taken, there are too many, or the disk refuses.
     pub fn create(&self, entry: &Entry, spec: &str) -> Result<(), RegisterError> {
         let name = &entry.name;
-        if !is_plain(name) || self.has(name) {
-            return Err(RegisterError::Taken(name.clone()));
-        }
-        if self.names()?.len() >= MAX_AGENTS {
-            return Err(RegisterError::Full);
-        }
+        self.has_room(name)?;
         let partial = self.root.join(format!(".{name}"));
         remove_folder(&partial)?;
         files::folder(&partial.join(REVISIONS))?;

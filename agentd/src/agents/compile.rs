@@ -142,7 +142,7 @@ impl Compiler {
         let defaults = match &draft.registered {
             Some(Registered { state: State::Sandbox, scratch, .. }) => {
                 let scratch = scratch.as_deref().unwrap_or(Path::new(NOWHERE));
-                rules.extend(contained(&resolved, scratch, &host.nameservers));
+                rules.extend(contained(&resolved, scratch));
                 resolved.contained_defaults()
             }
             Some(_) | None => {

@@ -249,7 +249,9 @@ pub(super) async fn spend(
     let name = amount.agent.clone();
     let mut spent =
         registry.govern_agent(Some(name.clone()), move |governance| governance.spend(&amount, &by)).await?;
-    if spent.alert.is_some_and(|alert| alert >= 100) {
+    // Again and again while it is over: what policy says may not have been written down the first time.
+    let is_over = spent.total.percent.is_some_and(|percent| percent >= 100);
+    if is_over && spent.total.state.is_some_and(State::is_promoted) {
         registry.revalidate(Some(name.clone()), "the budget is spent").await?;
         let agent = registry.governance().get(&name)?;
         spent.total.state =

@@ -66,8 +66,15 @@ impl Governance {
     ///
     /// # Errors
     /// When this host wants specs to be registered, the name is a registered agent's, or it could not be written down.
-    pub fn admit_unregistered(&self, name: &str, spec_sha256: &str, by: &str) -> Result<(), GovernanceError> {
-        let refusal = if self.register.has(name) {
+    pub fn admit_unregistered(
+        &self,
+        wanted: &str,
+        name: &str,
+        spec_sha256: &str,
+        by: &str,
+    ) -> Result<(), GovernanceError> {
+        let taken = [wanted, name].into_iter().find(|name| self.register.has(name));
+        let refusal = if let Some(name) = taken {
             Some(format!(
                 "there is a registered agent of this name; start that: agentctl agent start {name}, or choose another: --name"
             ))

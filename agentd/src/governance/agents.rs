@@ -47,12 +47,10 @@ impl Governance {
         let _changing = self.changing();
         let now = now_sec();
         let mut entry =
-            Entry::new(&new.name, &by.name, by.uid, now, now + self.sandbox_sec(new.sandbox_days));
+            Entry::new(&new.name, &by.name, by.uid, now, now + self.sandbox_sec(new.sandbox_days, by));
         entry.origin = one_line(&new.origin, MAX_ORIGIN);
         entry.variables.clone_from(&new.variables);
-        if self.register.has(&new.name) {
-            return Err(RegisterError::Taken(new.name.clone()).into());
-        }
+        self.register.has_room(&new.name)?;
         let hash = spec.sha256();
         let detail = json!({"spec_sha256": hash, "origin": entry.origin, "revision": entry.revision});
         self.put_into_effect(&entry, codes::AGENT_CREATED, by, &hash, detail, |register| {
@@ -71,7 +69,7 @@ impl Governance {
         entry.revision = entry.revision.saturating_add(1);
         entry.reason.clear();
         entry.updated_sec = now_sec();
-        entry.sandbox_until_sec = now_sec() + self.sandbox_sec(new.sandbox_days);
+        entry.sandbox_until_sec = now_sec() + self.sandbox_sec(new.sandbox_days, by);
         if !new.origin.is_empty() {
             entry.origin = one_line(&new.origin, MAX_ORIGIN);
         }
@@ -89,9 +87,9 @@ impl Governance {
         let _changing = self.changing();
         match self.register.load(name) {
             Ok(stored) => may_change(&stored.entry, by)?,
-            // What is damaged has nobody who made it.
-            Err(RegisterError::Damaged { .. }) => must_be_admin(by, &format!("delete agent {name}"))?,
-            Err(error) => return Err(error.into()),
+            Err(RegisterError::Unknown(name)) => return Err(RegisterError::Unknown(name).into()),
+            // What can not be read has nobody who made it.
+            Err(_) => must_be_admin(by, &format!("delete agent {name}"))?,
         }
         let because = one_line(because, MAX_BECAUSE);
         let entry = agentguard_audit::Entry::new(codes::AGENT_DELETED, &by.name).agent(name);
@@ -176,8 +174,14 @@ impl Governance {
         Ok(spec)
     }
 
-    fn sandbox_sec(&self, days: u32) -> u64 {
-        let days = if days == 0 { self.settings.sandbox_days } else { days };
+    /// Only administrators give more time than is configured.
+    fn sandbox_sec(&self, days: u32, by: &Person) -> u64 {
+        let usual = self.settings.sandbox_days;
+        let days = match days {
+            0 => usual,
+            days if by.has(AGENT_ADMIN) => days,
+            days => days.min(usual),
+        };
         u64::from(days).saturating_mul(SEC_PER_DAY)
     }
 

@@ -61,7 +61,7 @@ impl Ledger {
         let key = (!amount.key.is_empty()).then(|| one_line(&amount.key, MAX_NOTE));
         let added = connection.execute(
             "INSERT INTO spend (agent, month, time_ns, micros, source, note, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-             ON CONFLICT (key) DO NOTHING",
+             ON CONFLICT (agent, key) DO NOTHING",
             params![
                 amount.agent,
                 month(wall_ns),

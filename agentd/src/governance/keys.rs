@@ -3,7 +3,7 @@
 use agentguard_api::report::{KeyChange, KeyList, KeyView};
 use agentguard_audit::{Code, Entry as AuditEntry, codes};
 use agentguard_governance::admission::FoundProof;
-use agentguard_governance::keys::{Algorithm, KeyId, KeyRing, RingError};
+use agentguard_governance::keys::{Algorithm, KeyId, KeyRing, RingError, Status};
 use agentguard_governance::proof::Act;
 use serde_json::json;
 
@@ -45,7 +45,8 @@ impl Governance {
     pub fn trust_key(&self, public: &str, label: &str, by: &Person) -> Result<KeyChange, GovernanceError> {
         let _changing = self.changing();
         let mut ring = self.ring();
-        self.about_to(codes::KEY_TRUSTED, by, json!({"public_key": one_line(public, 512), "label": label}))?;
+        let id = ring.id_of(public)?;
+        self.about_to(codes::KEY_TRUSTED, by, json!({"key": id, "label": label}))?;
         let id = ring.trust(public, &one_line(label, MAX_LABEL), &by.name, now_sec())?;
         self.change(&id, 0)
     }
@@ -54,7 +55,11 @@ impl Governance {
     pub fn revoke_key(&self, name: &str, because: &str, by: &Person) -> Result<KeyChange, GovernanceError> {
         let _changing = self.changing();
         let mut ring = self.ring();
-        let (id, algorithm) = ring.find(name).map(|key| (key.id.clone(), key.algorithm))?;
+        let (id, algorithm, status) =
+            ring.find(name).map(|key| (key.id.clone(), key.algorithm, key.status))?;
+        if status == Status::Revoked {
+            return Err(RingError::Revoked(id).into());
+        }
         let is_active = ring.active() == Some(&id);
         self.about_to(codes::KEY_REVOKED, by, json!({"key": id, "because": shortened(because)}))?;
         if is_active {
@@ -85,7 +90,12 @@ impl Governance {
         self.audit.sign_anew();
         let mut resigned = 0;
         for name in self.register.names()? {
-            resigned += u32::from(self.sign_by_new_key(&name)?);
+            match self.sign_by_new_key(&name) {
+                Ok(signed) => resigned += u32::from(signed),
+                Err(error) => {
+                    tracing::error!(AGENTGUARD_AGENT = name, %error, "agent {name} keeps its proof by the old key");
+                }
+            }
         }
         self.change(&id, resigned)
     }

@@ -15,7 +15,7 @@ mod standing;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use agentguard_audit::{Code, Entry as AuditEntry};
+use agentguard_audit::{Code, Entry as AuditEntry, codes};
 use agentguard_core::spec::{Spec, SpecError};
 use agentguard_governance::keys::{Algorithm, KeyRing, RingError};
 use agentguard_governance::register::{Entry, Register, RegisterError, Step, Stored};
@@ -157,7 +157,7 @@ pub fn open_audit(state_dir: &Path, options: agentguard_audit::Options) -> Audit
         Ok(Some(id)) => {
             tracing::info!(key = %id, "this host has a key of its own now: {id}");
             audit.note(
-                AuditEntry::new(agentguard_audit::codes::KEY_GENERATED, "agentd")
+                AuditEntry::new(codes::KEY_GENERATED, "agentd")
                     .detail(serde_json::json!({"key": id, "algorithm": Algorithm::Ed25519, "active": true})),
             );
         }
@@ -275,7 +275,12 @@ impl Governance {
         detail: serde_json::Value,
         write: impl FnOnce(&Register) -> Result<(), RegisterError>,
     ) -> Result<(), GovernanceError> {
-        self.audit.record(AuditEntry::new(code, &by.name).agent(entry.name.clone()).detail(detail))?;
+        let recorded =
+            self.audit.record(AuditEntry::new(code, &by.name).agent(entry.name.clone()).detail(detail));
+        // A log that can not be written keeps nobody from being stopped or restricted; what is missing there is counted.
+        if !tightens(code) {
+            recorded?;
+        }
         write(&self.register)?;
         tracing::info!(
             AGENTGUARD_AGENT = entry.name,
@@ -305,6 +310,11 @@ impl Governance {
             tracing::warn!(%error, "the history of agent {} lacks a step", entry.name);
         }
     }
+}
+
+/// Whether an agent may do less after it.
+fn tightens(code: Code) -> bool {
+    [codes::AGENT_RESTRICTED, codes::AGENT_REVOKED, codes::AGENT_INVALIDATED].contains(&code)
 }
 
 /// Reads a stored spec.

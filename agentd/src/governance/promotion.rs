@@ -5,13 +5,14 @@ use agentguard_audit::{Entry as AuditEntry, codes};
 use agentguard_core::spec::Spec;
 use agentguard_governance::proof::{Act, Authority, Envelope, Proof};
 use agentguard_governance::register::{Entry, RegisterError, Stored};
-use agentguard_governance::state::Event;
+use agentguard_governance::state::{Cause, Event};
 use agentguard_policy::refusal::Consequence;
 use agentguard_policy::{
     Actor, HostFacts, PolicySet, PreparedInput, PromotionAction, PromotionFacts, Refusal,
 };
 use serde_json::json;
 
+use super::agents::must_be_admin;
 use super::{Governance, GovernanceError, NS_PER_SEC, Person, SEC_PER_DAY, after, now_sec, parse};
 use crate::clock;
 
@@ -32,6 +33,9 @@ impl Governance {
     pub fn promote(&self, name: &str, by: &Person) -> Result<Promotion, GovernanceError> {
         let _changing = self.changing();
         let stored = self.register.load(name)?;
+        if stored.entry.standing.restricted_by.contains(&Cause::Person) {
+            must_be_admin(by, &format!("take the restriction of agent {name} back"))?;
+        }
         let spec = parse(&stored)?;
         let hash = spec.sha256();
         self.counters.promotion_attempt();

@@ -161,6 +161,10 @@ impl Governance {
         let signed = self
             .sign_anew(envelope, proof, Act::Revalidation, version)
             .and_then(|next| Ok(self.put_proof(name, &next)?));
+        if signed.is_ok() {
+            let detail = json!({"spec_sha256": judged.spec_sha256, "policy_sha256": version});
+            self.audit.note(AuditEntry::new(codes::AGENT_REVALIDATED, "agentd").agent(name).detail(detail));
+        }
         if let Err(error) = &signed {
             tracing::error!(AGENTGUARD_AGENT = name, %error, "the proof of agent {name} was not signed anew; it does not start");
         }

@@ -10,6 +10,7 @@ CREATE TABLE spend (
     micros  INTEGER NOT NULL, -- millionths of a dollar
     source  TEXT    NOT NULL, -- who reported it
     note    TEXT    NOT NULL,
-    key     TEXT    UNIQUE    -- of an entry that may be reported twice
+    key     TEXT,             -- of an entry that may be reported twice
+    UNIQUE (agent, key)
 );
 CREATE INDEX spend_by_month ON spend (month, agent)

@@ -87,8 +87,8 @@ impl Registry {
             .map_err(crate::agents::compile::CompileError::from)?;
         let name = agents.free_name(&enrolment.name, &spec.agent.name)?;
         let wanted = if enrolment.name.is_empty() { spec.agent.name.0.clone() } else { name.0.clone() };
-        let (by, hash) = (enrolment.by.clone(), spec.sha256());
-        self.ask(move |governance| governance.admit_unregistered(&wanted, &hash, &by)).await?;
+        let (by, hash, given) = (enrolment.by.clone(), spec.sha256(), name.0.clone());
+        self.ask(move |governance| governance.admit_unregistered(&wanted, &given, &hash, &by)).await?;
         Ok((draft(enrolment, user), name))
     }
 

@@ -181,7 +181,9 @@ impl Registry {
             }
             FoundProof::Read { .. } | FoundProof::Missing | FoundProof::Unreadable(_) => None,
         };
-        let draft = super::Draft { spec: stored.spec, ..draft_of(run) };
+        // A run in the sandbox keeps the spec that it began with.
+        let spec = if registered.state.is_promoted() { stored.spec } else { run.spec.clone() };
+        let draft = super::Draft { spec, ..draft_of(run) };
         let host = host_facts(&*self.kernel);
         let compiled = match self.compiler.compile(&draft, Some(&run.name), &host, &self.policy.get()) {
             Ok(compiled) => compiled,

@@ -78,24 +78,20 @@ impl Registry {
     ) -> Result<PolicyChange, RegistryError> {
         let registry = self.clone();
         let read = move || registry.policy.earlier(version.as_deref()).map_err(PolicyFailure::from);
-        let set = tokio::task::spawn_blocking(read).await.map_err(|_| RegistryError::Stopping)??;
-        let changed = self.put_into_force(set, Cause::Rollback, by, progress).await;
+        let set = tokio::task::spawn_blocking(read).await.map_err(|_| RegistryError::Stopping);
+        let changed = match set.and_then(|set| Ok(set?)) {
+            Ok(set) => self.put_into_force(set, Cause::Rollback, by, progress).await,
+            Err(error) => Err(error),
+        };
         self.tell_outcome(&changed, by);
         changed
     }
 
     fn tell_outcome(&self, changed: &Result<PolicyChange, RegistryError>, by: &str) {
-        let entry = match changed {
-            Ok(change) => AuditEntry::new(codes::POLICY_HOTRELOAD, by).detail(serde_json::json!({
-                "previous": change.previous,
-                "version": change.version,
-                "agents": change.agents,
-                "revalidated": change.revalidated.len(),
-            })),
-            Err(error) => AuditEntry::new(codes::POLICY_RELOAD_FAILED, by)
-                .detail(serde_json::json!({"problem": error.to_string()})),
-        };
-        self.governance.audit().note(entry);
+        if let Err(error) = changed {
+            let failed = AuditEntry::new(codes::POLICY_RELOAD_FAILED, by);
+            self.governance.audit().note(failed.detail(serde_json::json!({"problem": error.to_string()})));
+        }
         self.governance.counters().policy_reloaded(changed.is_ok());
     }
 
@@ -126,6 +122,14 @@ impl Registry {
             took_ms: 0,
             warnings: prepared.iter().flat_map(|next| next.compiled.warnings.clone()).collect(),
         };
+        let entry = AuditEntry::new(codes::POLICY_HOTRELOAD, by).detail(serde_json::json!({
+            "cause": cause,
+            "previous_sha256": previous.version().hash(),
+            "policy_sha256": set.version().hash(),
+            "agents": prepared.len(),
+            "asked_about": judged.len(),
+        }));
+        self.ask(move |governance| Ok(governance.audit().record(entry)?)).await?;
         self.install_all(&mut agents, &prepared)?;
         // The rules are in force whatever the disk says to the history.
         if let Err(error) = self.policy.replace(set.clone(), cause, by) {

@@ -51,6 +51,7 @@ pub(super) fn detail(name: &str) -> AgentDetail {
         version: Some("1.2.0".to_owned()),
         revision: 3,
         spec_sha256: "ab".repeat(32),
+        variables: BTreeMap::from([("workspace".to_owned(), "/srv/app".to_owned())]),
         policy_sha256: "cd".repeat(32),
         authority: Authority {
             name: "uid 1000 (alice)".to_owned(),
