@@ -163,7 +163,7 @@ impl Own {
         let text = format!(
             "socket = '{0}/agentd.sock'\npolicy_dir = '{1}'\nstate_dir = '{0}/state'\nrun_dir = '{0}/run'\n\
              pin_dir = '/sys/fs/bpf/agentguard-bench-{2}'\nbackend = '{backend}'\ndegraded = 'observe'\n\
-             log_level = 'warn'\n[metrics]\nlisten = '{metrics}'\n",
+             log_level = 'warn'\n[metrics]\nlisten = '{metrics}'\n[governance]\nscratch_dir = '{0}/scratch'\n",
             folder.display(),
             policies.display(),
             std::process::id()

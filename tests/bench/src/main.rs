@@ -15,6 +15,7 @@ mod operation;
 mod pipeline;
 mod process;
 mod programs;
+mod revalidation;
 mod spec;
 mod worker;
 
@@ -46,6 +47,8 @@ enum What {
     Pipeline(pipeline::Arguments),
     /// Resident memory of an agentd of our own that governs many agents
     Memory(memory::Arguments),
+    /// How long another policy takes when many agents are promoted
+    Revalidation(revalidation::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         What::Programs(arguments) => programs::run(&arguments),
         What::Pipeline(arguments) => pipeline::run(&arguments),
         What::Memory(arguments) => memory::run(&arguments),
+        What::Revalidation(arguments) => revalidation::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

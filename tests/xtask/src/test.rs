@@ -109,6 +109,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         for kernel in STRESSED {
             holds(&mut steps, &workspace, kernel, args.full)?;
         }
+        governance(&mut steps, &workspace)?;
         steps.check(&format!("VM {TOO_OLD} refusal"), refuses_an_old_kernel);
     }
     Ok(ExitCode::from(u8::from(!steps.finish())))
@@ -133,6 +134,15 @@ fn holds(steps: &mut Steps, workspace: &Path, kernel: &str, full: bool) -> Resul
     command.args(["--", "sh", "/share/holds/run.sh"]).args(if full { MANY_HOLDS } else { FEW_HOLDS });
     command.args(if full { HELD_GROUPS.as_slice() } else { HELD.as_slice() });
     steps.run(&format!("VM {kernel} holds"), &mut command);
+    Ok(())
+}
+
+/// The life of registered agents, with everything that can be done to their files.
+fn governance(steps: &mut Steps, workspace: &Path) -> Result<()> {
+    let mut command = vm()?;
+    command.args(["--no-build", "--timeout", SCENARIOS_TIMEOUT_SEC, "--share"]);
+    command.arg(workspace.join("tests/vm/governance")).args(["--", "bash", "/share/governance/run.sh"]);
+    steps.run("VM governance", &mut command);
     Ok(())
 }
 

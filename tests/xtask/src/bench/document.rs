@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::figures::{Ratio, Results};
+use super::figures::{Ratio, Results, Revalidated};
 
 const BEGIN: &str = "<!-- begin: written by cargo xtask bench -->";
 const END: &str = "<!-- end: written by cargo xtask bench -->";
@@ -54,6 +54,7 @@ pub(crate) fn write(results: &Results) -> Result<String> {
     programs(&mut text, results)?;
     pipeline(&mut text, results)?;
     memory(&mut text, results)?;
+    revalidation(&mut text, results)?;
     Ok(text)
 }
 
@@ -271,6 +272,24 @@ fn memory(text: &mut String, results: &Results) -> Result<()> {
             mib(resident.shared_kib),
             largest.join(", ")
         )?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::cast_precision_loss)] // shown with a few digits
+fn revalidation(text: &mut String, results: &Results) -> Result<()> {
+    let Some(first) = results.revalidation.first() else { return Ok(()) };
+    writeln!(
+        text,
+        "\n### Revalidation\n\nAnother policy while so many agents are promoted, none of them running: each is asked about, and its proof is \
+         signed anew. This host; the median of {} reloads, and of an agent compared with the first row.\n",
+        first.took_ms.len()
+    )?;
+    writeln!(text, "| agents | reload ms | ms per agent | to the first row |\n|---|---|---|---|")?;
+    let per_agent = |one: &Revalidated| one.median() as f64 / f64::from(one.agents.max(1));
+    for one in &results.revalidation {
+        let (each, ratio) = (per_agent(one), per_agent(one) / per_agent(first));
+        writeln!(text, "| {} | {} | {each:.2} | {ratio:.2} |", one.agents, one.median())?;
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ pub(crate) struct Results {
     pub(crate) programs: Vec<Share>,
     pub(crate) pipeline: Vec<Kept>,
     pub(crate) memory: Vec<Resident>,
+    pub(crate) revalidation: Vec<Revalidated>,
 }
 
 /// Operations in arms that differ in what governs them.
@@ -99,6 +100,22 @@ pub(crate) struct Resident {
     pub(crate) largest: Vec<(String, u64)>,
 }
 
+/// Another policy with so many promoted agents.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Revalidated {
+    pub(crate) agents: u32,
+    pub(crate) took_ms: Vec<u64>,
+}
+
+impl Revalidated {
+    /// Of the reloads; 0 if there was none.
+    pub(crate) fn median(&self) -> u64 {
+        let mut sorted = self.took_ms.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    }
+}
+
 /// A ratio of two arms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Ratio {
@@ -127,6 +144,7 @@ impl Results {
             programs: lines(&text(Part::Programs)).context("programs")?,
             pipeline: lines(&text(Part::Pipeline)).context("pipeline")?,
             memory: lines(&text(Part::Memory)).context("memory")?,
+            revalidation: lines(&text(Part::Revalidation)).context("revalidation")?,
         })
     }
 

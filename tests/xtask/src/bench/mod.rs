@@ -57,10 +57,13 @@ pub(crate) enum Part {
     Pipeline,
     /// agentd's memory with many agents
     Memory,
+    /// Another policy for many promoted agents, on this host
+    Revalidation,
 }
 
 impl Part {
-    const ALL: [Self; 5] = [Self::Arms, Self::Held, Self::Programs, Self::Pipeline, Self::Memory];
+    const ALL: [Self; 6] =
+        [Self::Arms, Self::Held, Self::Programs, Self::Pipeline, Self::Memory, Self::Revalidation];
 
     fn name(self) -> &'static str {
         match self {
@@ -69,6 +72,7 @@ impl Part {
             Self::Programs => "programs",
             Self::Pipeline => "pipeline",
             Self::Memory => "memory",
+            Self::Revalidation => "revalidation",
         }
     }
 }
@@ -127,7 +131,7 @@ impl Bench<'_> {
         let folder = tempfile::tempdir()?;
         let mut command = match part {
             Part::Arms | Part::Held | Part::Programs => self.in_vm(part, folder.path())?,
-            Part::Pipeline | Part::Memory => self.here(part, folder.path()),
+            Part::Pipeline | Part::Memory | Part::Revalidation => self.here(part, folder.path()),
         };
         let status = command.stdin(Stdio::null()).stdout(out).status().context("cannot start")?;
         if !status.success() {
@@ -161,7 +165,7 @@ impl Bench<'_> {
         let mut command = Command::new(self.bin.join(PROGRAM));
         command.arg(part.name()).arg("--folder").arg(folder).arg("--bin").arg(&self.bin);
         command.arg("--policies").arg(self.workspace.join("policies"));
-        if part == Part::Memory {
+        if matches!(part, Part::Memory | Part::Revalidation) {
             command.arg("--spec").arg(self.workspace.join("policies/specs/coding-agent.toml"));
         }
         command
