@@ -7,7 +7,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
 use crate::draft::{Note, NoteKind};
 use crate::identity::{
-    self, DEFAULT_BUDGET_USD, DEFAULT_MODEL, FIRST_VERSION, temperature_limit, usual_temperature, usual_work,
+    self, DEFAULT_BUDGET_USD, DEFAULT_MODEL, FIRST_VERSION, usual_temperature, usual_work,
 };
 use crate::{AuthoringError, Draft, Identity, Source};
 
@@ -109,9 +109,9 @@ impl Editor<'_> {
         let known = reasoning.get("temperature").and_then(number);
         let temperature = match (identity.temperature, known) {
             (Some(said), _) => said,
-            // A text that was made for another role must not stop the promotion of this one.
-            (None, Some(known)) if known <= temperature_limit(role) => known,
-            (None, _) => usual_temperature(role),
+            // What is written stays; one that no promotion takes is noted below.
+            (None, Some(known)) => known,
+            (None, None) => usual_temperature(role),
         };
         if known != Some(temperature) {
             set_like(reasoning, "temperature", Some(Value::from(temperature)));

@@ -308,3 +308,26 @@ fn many_rules_with_common_suffix_guardrails_stay_small() {
     assert_eq!((plain.verdict, plain.layer), (Verdict::Allow, Layer::Grant));
     assert_eq!(tables.path(PathOp::Read, b"/srv/data/project-02000/a").verdict, Verdict::Deny);
 }
+
+/// Rules are read back from the kernel and compared with what they should be, word by word, by another process.
+#[test]
+fn the_same_rules_become_the_same_tables() {
+    let patterns = [
+        "/usr/**",
+        "/srv/*/data/**",
+        "**/*.pem",
+        "/home/*/.ssh/**",
+        "/etc/{passwd,group}",
+        "/a/b/c?",
+        "/proc/[0-9]*/maps",
+    ];
+    let ops = [PathOp::Read, PathOp::Write, PathOp::Create];
+    let scopes = patterns.iter().zip(ops.iter().cycle()).map(|(pattern, op)| path(&[*op], pattern));
+    let peers = ["10.0.0.0/8", "0.0.0.0/0", "10.1.2.3/32"]
+        .map(|to| address(to, Protocol::Tcp, &[(80, 90), (443, 443)]));
+    let ruleset = grants(scopes.chain(peers).chain([name("a.example", &[(443, 443)])]));
+    let first = lowered(&ruleset);
+    for _ in 0..20 {
+        assert_eq!(lowered(&ruleset), first);
+    }
+}

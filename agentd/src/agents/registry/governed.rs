@@ -146,13 +146,19 @@ impl Registry {
     /// # Errors
     /// When the store or the register can not be read.
     pub fn instances(&self, name: &str) -> Result<Vec<InstanceView>, RegistryError> {
-        let runs = stored::list(&self.store.reader()?, 0)?;
-        let of_agent =
-            |run: &StoredAgent| run.registered.as_ref().is_some_and(|registered| registered.name == name);
-        runs.iter()
-            .filter(|run| of_agent(run))
-            .map(|run| Ok(InstanceView { kernel: self.prove(run), agent: self.view(run) }))
-            .collect()
+        let runs = self.runs_of(name)?;
+        let mut instances: Vec<InstanceView> =
+            runs.iter().map(|run| InstanceView { kernel: self.prove(run), agent: self.view(run) }).collect();
+        // A run that ended meanwhile has no rules to compare any more.
+        let left: Vec<_> = self.runs_of(name)?.into_iter().map(|run| run.key).collect();
+        instances.retain(|instance| left.contains(&instance.agent.key));
+        Ok(instances)
+    }
+
+    fn runs_of(&self, name: &str) -> Result<Vec<StoredAgent>, RegistryError> {
+        let mut runs = stored::list(&self.store.reader()?, 0)?;
+        runs.retain(|run| run.registered.as_ref().is_some_and(|registered| registered.name == name));
+        Ok(runs)
     }
 
     /// Names of the runs of each registered agent.

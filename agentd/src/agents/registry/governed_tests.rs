@@ -321,7 +321,7 @@ async fn a_policy_that_came_while_agentd_was_away_is_asked_about_everybody_and_t
     let again = registry(&world.home, &world.kernel);
     again.revalidate(None, "agentd starts").await.unwrap();
     assert_eq!(again.restore().await.unwrap(), 0);
-    assert!(fs::read_to_string(world.file("proof.json")).unwrap() == envelope.to_string());
+    assert_eq!(fs::read_to_string(world.file("proof.json")).unwrap(), envelope.to_string());
 }
 
 #[tokio::test]
