@@ -7,7 +7,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
 use crate::draft::{Note, NoteKind};
 use crate::identity::{
-    self, DEFAULT_BUDGET_USD, DEFAULT_MODEL, FIRST_VERSION, usual_temperature, usual_work,
+    self, DEFAULT_BUDGET_USD, DEFAULT_MODEL, FIRST_VERSION, temperature_limit, usual_temperature, usual_work,
 };
 use crate::{AuthoringError, Draft, Identity, Source};
 
@@ -109,9 +109,10 @@ impl Editor<'_> {
         let known = reasoning.get("temperature").and_then(number);
         let temperature = match (identity.temperature, known) {
             (Some(said), _) => said,
-            // What is written stays; one that no promotion takes is noted below.
-            (None, Some(known)) => known,
-            (None, None) => usual_temperature(role),
+            // What is written stays, and is noted below if no promotion takes it; but for another role than it was written
+            // for it begins anew.
+            (None, Some(known)) if identity.role.is_none() || known <= temperature_limit(role) => known,
+            (None, _) => usual_temperature(role),
         };
         if known != Some(temperature) {
             set_like(reasoning, "temperature", Some(Value::from(temperature)));
