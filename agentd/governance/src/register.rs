@@ -25,6 +25,8 @@ use crate::state::{Standing, State};
 pub const MAX_AGENTS: usize = 10_000;
 /// Specs that are kept of one agent, the newest.
 const MAX_REVISIONS: u32 = 100;
+/// A longer history loses its older half. The audit log has it, too.
+const MAX_HISTORY_BYTES: u64 = 1 << 20;
 
 const ENTRY: &str = "agent.json";
 const SPEC: &str = "spec.toml";
@@ -322,8 +324,14 @@ impl Register {
     /// # Errors
     /// When the disk refuses.
     pub fn note(&self, name: &str, step: &Step) -> Result<(), RegisterError> {
-        let line = serde_json::to_string(step).unwrap_or_default();
-        Ok(files::append(&self.file(name, HISTORY), &line)?)
+        let (path, line) = (self.file(name, HISTORY), serde_json::to_string(step).unwrap_or_default());
+        if fs::metadata(&path).is_ok_and(|meta| meta.len() > MAX_HISTORY_BYTES) {
+            let text = files::read(&path)?.unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let newer = lines.get(lines.len() / 2..).unwrap_or_default().join("\n");
+            files::write(&path, format!("{newer}\n").as_bytes())?;
+        }
+        Ok(files::append(&path, &line)?)
     }
 
     /// What became of it, oldest first. A line that can not be read is left out: the audit log has it, too.

@@ -137,6 +137,9 @@ impl Compiler {
         }
         let resolved = spec.resolve(&variables)?;
         let (mode, state) = standing(draft, &resolved);
+        // To policy every run of a registered agent is that agent.
+        let registered = draft.registered.as_ref().map(|registered| AgentName(registered.name.clone()));
+        let name = registered.as_ref().or(name);
         let input = input(&resolved, name, mode, state, &draft.user, host)?;
         let mut rules = policy.guardrails(&input)?;
         let defaults = match &draft.registered {

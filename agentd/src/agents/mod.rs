@@ -56,6 +56,15 @@ pub enum Target {
     },
 }
 
+/// Names one spec of one registered agent, also if another agent of its name is registered later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Signed {
+    /// Counts the agent's specs.
+    pub revision: u32,
+    /// When the agent was registered, seconds since 1970.
+    pub created_sec: u64,
+}
+
 /// The registered agent that a run is of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
@@ -63,6 +72,9 @@ pub struct Registered {
     pub name: String,
     /// The state that its rules are of.
     pub state: State,
+    /// Which of its specs it was started on.
+    #[serde(default)]
+    pub signed: Signed,
     /// Its scratch directory, in the sandbox.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub scratch: Option<PathBuf>,

@@ -249,14 +249,20 @@ impl Agents {
     }
 
     /// The wanted name, or the spec's made unique by a number.
-    fn free_name(&self, wanted: &str, spec: &AgentName) -> Result<AgentName, RegistryError> {
+    fn free_name(
+        &self,
+        wanted: &str,
+        spec: &AgentName,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Result<AgentName, RegistryError> {
         if !wanted.is_empty() {
             let name = valid_name(wanted)?;
             return if self.running.contains_key(&name) { Err(RegistryError::Taken(name)) } else { Ok(name) };
         }
         let numbered = (2..).map(|number: u32| AgentName(format!("{spec}-{number}")));
         let mut names = std::iter::once(spec.clone()).chain(numbered);
-        names.find(|name| !self.running.contains_key(name)).ok_or(RegistryError::Full)
+        let is_free = |name: &AgentName| !self.running.contains_key(name) && !is_taken(&name.0);
+        names.find(is_free).ok_or(RegistryError::Full)
     }
 
     fn take_key(&self) -> Result<AgentKey, RegistryError> {

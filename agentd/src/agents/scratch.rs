@@ -4,12 +4,15 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use agentguard_core::ids::{AgentKey, AgentName};
 
 /// Others may pass through to their own, and list nothing.
 const PARENT_MODE: u32 = 0o711;
 const OWN_MODE: u32 = 0o700;
+/// Begins the name of what is being removed.
+const GONE: &str = ".gone-";
 
 /// A directory that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -37,20 +40,34 @@ pub(super) fn make(root: &Path, path: &Path, uid: u32) -> Result<(), ScratchErro
     })
 }
 
-/// Removes it with everything in it. Links in it are removed, not followed.
+/// Removes it with everything in it; links are removed, not followed. It is out of the way at once. An agent may have
+/// made a million files, or folders a thousand deep, so the rest is done beside by a program that is made for that.
 pub(super) fn remove(path: &Path) {
-    if let Err(error) = fs::remove_dir_all(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::error!(scratch = %path.display(), %error, "a scratch directory could not be removed; remove it by hand");
+    let gone =
+        path.with_file_name(format!("{GONE}{}", path.file_name().unwrap_or_default().to_string_lossy()));
+    match fs::rename(path, &gone) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !gone.exists() => return,
+        Err(error) => {
+            tracing::error!(scratch = %path.display(), %error, "a scratch directory could not be put away")
+        }
     }
+    std::thread::spawn(move || {
+        let done = Command::new("rm").args(["-rf", "--one-file-system", "--"]).arg(&gone).status();
+        if !done.is_ok_and(|status| status.success()) {
+            tracing::error!(scratch = %gone.display(), "a scratch directory could not be removed; remove it by hand");
+        }
+    });
 }
 
 /// Removes those that no run has: agentd or the host ended before it could.
 pub(super) fn remove_others(root: &Path, used: &[&Path]) {
     for entry in fs::read_dir(root).into_iter().flatten().flatten() {
-        if !used.contains(&entry.path().as_path()) {
-            remove(&entry.path());
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !used.contains(&path.as_path()) {
+            // What another agentd put away already has its name.
+            remove(&name.strip_prefix(GONE).map_or(path, |name| root.join(name)));
         }
     }
 }
@@ -74,8 +91,13 @@ mod tests {
         std::os::unix::fs::symlink(&kept, one.join("link")).unwrap();
         fs::create_dir_all(one.join("a/b")).unwrap();
         remove_others(&root, &[&other]);
-        assert!(!one.exists() && other.exists() && kept.exists());
+        assert!(!one.exists() && other.exists());
         remove(&other);
-        assert!(!other.exists());
+        let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while fs::read_dir(&root).unwrap().count() > 0 {
+            assert!(std::time::Instant::now() < limit, "nothing is left of them");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(kept.exists());
     }
 }

@@ -1,5 +1,5 @@
 //! Decisions of the kernel in the audit log: what was denied, held, or marked for audit, each by itself, up to a limit per
-//! second; what is more is summed up. What was simply allowed is in the store.
+//! minute; what is more is summed up. What was simply allowed is in the store.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,12 +12,14 @@ use serde_json::json;
 
 use super::Audit;
 
-/// Records of one agent and second that are written one by one: more than a person's day holds, less than a flood.
-const MOST_PER_SEC: u32 = 20;
+/// Records of one agent and minute that are written one by one. They are kept for years: an agent that asks for what is
+/// denied all day long adds some sixty megabytes.
+const MOST_PER_MINUTE: u32 = 60;
+const MINUTE: Duration = Duration::from_secs(60);
 
-/// A second, of one agent.
+/// A minute, of one agent.
 #[derive(Debug, Clone, Copy, Default)]
-struct Second {
+struct Minute {
     written: u32,
     denied: u64,
     held: u64,
@@ -30,7 +32,7 @@ struct Second {
 pub struct Decisions {
     audit: Audit,
     since: Instant,
-    by_agent: BTreeMap<AgentName, Second>,
+    by_agent: BTreeMap<AgentName, Minute>,
 }
 
 impl Decisions {
@@ -41,31 +43,31 @@ impl Decisions {
 
     /// Records that were stored.
     pub fn write(&mut self, batch: &[Record]) {
-        if self.since.elapsed() >= Duration::from_secs(1) {
+        if self.since.elapsed() >= MINUTE {
             self.sum_up();
         }
         for record in batch {
             let Some(code) = code(record.decision.verdict) else { continue };
-            let second = self.by_agent.entry(record.agent.clone()).or_default();
-            if second.written < MOST_PER_SEC {
-                second.written += 1;
+            let minute = self.by_agent.entry(record.agent.clone()).or_default();
+            if minute.written < MOST_PER_MINUTE {
+                minute.written += 1;
                 self.audit.note(entry(code, record));
             } else {
-                second.add(record);
+                minute.add(record);
             }
         }
     }
 
     fn sum_up(&mut self) {
         self.since = Instant::now();
-        for (agent, second) in std::mem::take(&mut self.by_agent) {
-            if second.denied + second.held + second.audited > 0 {
+        for (agent, minute) in std::mem::take(&mut self.by_agent) {
+            if minute.denied + minute.held + minute.audited > 0 {
                 self.audit.note(Entry::new(codes::DECISION_SUMMARY, "kernel").agent(agent.0).detail(json!({
-                    "denied": second.denied,
-                    "held": second.held,
-                    "audited": second.audited,
-                    "first_record": second.first_seq,
-                    "last_record": second.last_seq,
+                    "denied": minute.denied,
+                    "held": minute.held,
+                    "audited": minute.audited,
+                    "first_record": minute.first_seq,
+                    "last_record": minute.last_seq,
                 })));
             }
         }
@@ -78,7 +80,7 @@ impl Drop for Decisions {
     }
 }
 
-impl Second {
+impl Minute {
     fn add(&mut self, record: &Record) {
         match record.decision.verdict {
             Verdict::Deny => self.denied += 1,
@@ -141,21 +143,21 @@ mod tests {
         KeyRing::open(&keys, None).generate(Algorithm::Ed25519, "host", "test", 1, false).unwrap();
         let audit = Audit::open(&home.path().join("audit"), &keys, Options::default());
         let mut decisions = Decisions::new(audit.clone());
-        let flood: Vec<Record> = (1..=50)
+        let flood: Vec<Record> = (1..=90)
             .map(|seq| Record { seq, ..record("/srv/secret/x", seq, Verdict::Deny) })
-            .chain([record("/srv/x", 51, Verdict::Allow)])
+            .chain([record("/srv/x", 91, Verdict::Allow)])
             .collect();
         decisions.write(&flood);
         drop(decisions);
         audit.close();
         let written = written(home.path());
-        assert_eq!(written.len(), 21);
+        assert_eq!(written.len(), 61);
         assert_eq!(written[0].detail["object"]["path"], "/srv/secret/x");
-        let summary = &written[20];
+        let summary = &written[60];
         assert_eq!((summary.code.as_str(), &summary.detail["denied"]), ("DECISION_SUMMARY", &json!(30)));
         assert_eq!(
             (&summary.detail["first_record"], &summary.detail["last_record"]),
-            (&json!(21), &json!(50))
+            (&json!(61), &json!(90))
         );
     }
 }

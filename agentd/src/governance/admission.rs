@@ -9,15 +9,20 @@ use agentguard_governance::state::State;
 use serde_json::json;
 
 use super::{Governance, GovernanceError, Person, file_of, now_sec, parse};
+use crate::agents::Signed;
 use crate::config::Unregistered;
 
-/// What wants to start.
-#[derive(Debug, Clone, Copy)]
-pub enum Wanted<'a> {
-    /// A registered agent.
-    Registered(&'a str),
-    /// A spec that nobody registered, under the name in it.
-    Unregistered(&'a str),
+/// Under what an agent may run now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holds {
+    /// Under which rules.
+    pub state: State,
+    /// Which of its specs.
+    pub signed: Signed,
+}
+
+fn signed(stored: &Stored) -> Signed {
+    Signed { revision: stored.entry.revision, created_sec: stored.entry.created_sec }
 }
 
 /// An agent that may start.
@@ -27,6 +32,8 @@ pub struct Admitted {
     pub name: String,
     /// Under which rules.
     pub state: State,
+    /// Which of its specs.
+    pub signed: Signed,
     /// Its spec.
     pub spec: String,
     /// As messages call the spec.
@@ -56,6 +63,7 @@ impl Governance {
         Ok(Admitted {
             name: name.to_owned(),
             state: stored.entry.standing.state,
+            signed: signed(&stored),
             spec: stored.spec,
             spec_file: file_of(name),
             variables: stored.entry.variables,
@@ -115,11 +123,11 @@ impl Governance {
     }
 
     /// Whether an agent that runs would be admitted now; if not, that is written down, and why is returned.
-    pub fn still_holds(&self, name: &str) -> Result<State, String> {
+    pub fn still_holds(&self, name: &str) -> Result<Holds, String> {
         let stored = self.register.load(name).map_err(|error| error.to_string())?;
         let admission = self.look(&stored);
         if admission.is_allowed() {
-            return Ok(stored.entry.standing.state);
+            return Ok(Holds { state: stored.entry.standing.state, signed: signed(&stored) });
         }
         // It is stopped whether or not that can be written down.
         let _ = self.decided(

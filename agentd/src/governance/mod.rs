@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agentguard_audit::{Code, Entry as AuditEntry, codes};
-use agentguard_core::spec::{Spec, SpecError};
+use agentguard_core::spec::{Spec, SpecError, Variables};
 use agentguard_governance::keys::{Algorithm, KeyRing, RingError};
 use agentguard_governance::register::{Entry, Register, RegisterError, Step, Stored};
 use agentguard_governance::state::{Refused, Standing};
@@ -30,7 +30,7 @@ use crate::export::metrics::GovernanceCounters;
 use crate::policy::InUse;
 use crate::record::StoreError;
 
-pub use admission::{Admitted, Wanted};
+pub use admission::{Admitted, Holds};
 pub use agents::NewSpec;
 pub use budget::{Amount, Ledger};
 pub use promotion::{Question, refusal_views};
@@ -249,13 +249,21 @@ impl Governance {
     /// What policy sees of an agent that need not run.
     fn input(&self, stored: &Stored, spec: &Spec, host: &HostFacts) -> Input {
         let user = User::of(stored.entry.created_uid);
+        // Values that were registered are known, and so are the user's; what only a start gives stays open.
+        let mut variables = Variables::of_user(&user.home, &user.name, user.uid);
+        for (name, value) in &stored.entry.variables {
+            // One that the spec does not take any more is no reason to judge by another spec.
+            let _ = variables.set(name, value);
+        }
+        let resolved = spec.resolve(&variables).ok();
+        let shown = resolved.as_ref().map_or(spec, |resolved| resolved.spec());
         Input {
             agent: AgentFacts {
                 name: stored.entry.name.clone(),
                 role: spec.agent.role.name().to_owned(),
                 tier: spec.agent.tier,
                 mode: spec.agent.mode.name().to_owned(),
-                spec: serde_json::to_value(spec).unwrap_or_default(),
+                spec: serde_json::to_value(shown).unwrap_or_default(),
                 uid: user.uid,
                 home: user.home,
                 variables: stored.entry.variables.clone(),

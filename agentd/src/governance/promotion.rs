@@ -2,6 +2,7 @@
 
 use agentguard_api::report::{Promotion, RefusalView, Validation};
 use agentguard_audit::{Entry as AuditEntry, codes};
+use agentguard_core::rule::Source;
 use agentguard_core::spec::Spec;
 use agentguard_governance::proof::{Act, Authority, Envelope, Proof};
 use agentguard_governance::register::{Entry, RegisterError, Stored};
@@ -13,7 +14,10 @@ use agentguard_policy::{
 use serde_json::json;
 
 use super::agents::must_be_admin;
-use super::{Governance, GovernanceError, NS_PER_SEC, Person, SEC_PER_DAY, after, now_sec, parse};
+use super::{
+    AGENT_ADMIN, Governance, GovernanceError, NS_PER_SEC, POLICY_ADMIN, Person, SEC_PER_DAY, after, now_sec,
+    parse,
+};
 use crate::clock;
 
 /// What is asked beside the agent itself.
@@ -44,7 +48,11 @@ impl Governance {
         let of = json!({"spec_sha256": hash, "policy_sha256": policy.version().hash(), "roles": by.roles});
         self.audit.record(attempt.detail(of))?;
         let action = PromotionAction::Promote;
-        let refusals = self.ask(&policy, &stored, &spec, &(self.host)(), action, by, &Question::default())?;
+        let mut refusals =
+            self.ask(&policy, &stored, &spec, &(self.host)(), action, by, &Question::default())?;
+        if refusals.is_empty() && by.roles.is_empty() {
+            refusals.push(nobodys(by));
+        }
         if !refusals.is_empty() {
             return self.refuse_promotion(&stored, refusals, by);
         }
@@ -191,6 +199,16 @@ impl Governance {
 
     pub(super) fn put_proof(&self, name: &str, envelope: &Envelope) -> Result<(), RegisterError> {
         self.register.put_proof(name, envelope)
+    }
+}
+
+/// Who has no role promotes nobody, whatever policy leaves out.
+fn nobodys(by: &Person) -> Refusal {
+    Refusal {
+        id: "governance.role".to_owned(),
+        reason: format!("{} has neither the role {AGENT_ADMIN} nor {POLICY_ADMIN}", by.name),
+        then: Consequence::Invalidate,
+        source: Source { file: "agentd".into(), line: 1 },
     }
 }
 

@@ -69,7 +69,7 @@ impl Governance {
                     if !policy.can_refuse() {
                         return Err(GovernanceError::NothingRefused);
                     }
-                    judged.push(self.judge_one(policy, stored, &host));
+                    judged.push(self.judge_one(policy, stored, &host)?);
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -81,16 +81,25 @@ impl Governance {
         Ok(judged)
     }
 
-    fn judge_one(&self, policy: &PolicySet, stored: Stored, host: &HostFacts) -> Judged {
+    /// What policy can not be asked about fails; what the disk does not say is an error, and nobody's fault.
+    fn judge_one(
+        &self,
+        policy: &PolicySet,
+        stored: Stored,
+        host: &HostFacts,
+    ) -> Result<Judged, GovernanceError> {
         let spec = match parse(&stored) {
             Ok(spec) => spec,
-            Err(error) => return failed(stored, String::new(), error.to_string()),
+            Err(error) => return Ok(failed(stored, String::new(), error.to_string())),
         };
         let spec_sha256 = spec.sha256();
         let (action, question) = (PromotionAction::Revalidate, Question::default());
         let refusals = match self.ask(policy, &stored, &spec, host, action, &Person::agentd(), &question) {
             Ok(refusals) => refusals,
-            Err(error) => return failed(stored, spec_sha256, error.to_string()),
+            Err(error @ GovernanceError::Policy(_)) => {
+                return Ok(failed(stored, spec_sha256, error.to_string()));
+            }
+            Err(error) => return Err(error),
         };
         let standing = &stored.entry.standing;
         let event = match refusals.iter().map(|refusal| refusal.then).max() {
@@ -101,7 +110,7 @@ impl Governance {
             None => None,
         };
         let is_sound = self.is_sound(&stored, &spec);
-        Judged { stored, spec_sha256, event, is_sound, refusals, problem: None }
+        Ok(Judged { stored, spec_sha256, event, is_sound, refusals, problem: None })
     }
 
     /// Whether the proof holds under the policy that it names.
@@ -150,12 +159,14 @@ impl Governance {
         if let Some(event) = judged.event
             && let Err(error) = self.take(judged, event)
         {
-            // It keeps its old proof, which is not of this policy: it does not start.
+            // Its proof is gone, or is not of this policy: it does not start.
             tracing::error!(AGENTGUARD_AGENT = name, %error, "what policy says about agent {name} could not be written down");
             return false;
         }
         let FoundProof::Read { envelope, proof } = &judged.stored.proof else { return false };
-        if !judged.next().is_promoted() || !judged.is_sound || proof.policy_sha256 == version {
+        let is_promoted =
+            |name: &str| self.register.entry(name).is_ok_and(|entry| entry.standing.state.is_promoted());
+        if !is_promoted(name) || !judged.is_sound || proof.policy_sha256 == version {
             return false;
         }
         let signed = self
@@ -173,6 +184,10 @@ impl Governance {
 
     fn take(&self, judged: &Judged, event: Event) -> Result<(), GovernanceError> {
         let mut entry = judged.stored.entry.clone();
+        // What a person decided since it was asked about goes before.
+        if self.register.entry(&entry.name)? != entry {
+            return Ok(());
+        }
         entry.standing = super::after(&entry, event)?;
         let reasons: Vec<&str> = judged.refusals.iter().map(|refusal| refusal.reason.as_str()).collect();
         entry.reason = match &judged.problem {
@@ -185,8 +200,15 @@ impl Governance {
         let detail = json!({"state": entry.standing.state, "refusals": refusals, "problem": judged.problem});
         let by = Person::agentd();
         self.put_into_effect(&entry, code, &by, &judged.spec_sha256, detail, |register| {
-            register.put(&entry)?;
-            if event == Event::Failed { register.remove_proof(&entry.name) } else { Ok(()) }
+            // Without its proof it does not start, whatever else the disk takes.
+            if event == Event::Failed {
+                register.remove_proof(&entry.name)?;
+            }
+            let written = register.put(&entry);
+            if written.is_err() && matches!(event, Event::Restricted(_)) {
+                register.remove_proof(&entry.name)?;
+            }
+            written
         })?;
         if event == Event::Failed {
             self.counters.invalidated();

@@ -68,12 +68,6 @@ impl Fake {
     }
 }
 
-/// What was killed runs no more, whether or not somebody has waited for it.
-fn runs(pid: u32) -> bool {
-    let process = procfs::process::Process::new(pid.cast_signed());
-    process.and_then(|process| process.stat()).is_ok_and(|stat| !matches!(stat.state, 'Z' | 'X'))
-}
-
 impl Kernel for Fake {
     fn backend(&self) -> Backend {
         if self.state().is_tracing { Backend::Tracing } else { Backend::Lsm }
@@ -138,7 +132,7 @@ impl Kernel for Fake {
     fn tasks_of(&self, agent: AgentKey) -> Result<Vec<u32>, KernelError> {
         let state = self.attempt("tasks_of")?;
         let labelled = state.labels.iter().filter(|(_, label)| **label == agent).map(|(pid, _)| *pid);
-        Ok(labelled.filter(|pid| runs(*pid)).collect())
+        Ok(labelled.filter(|pid| crate::agents::user::is_alive(*pid)).collect())
     }
 
     fn take_peers(&self) -> Result<Vec<PeerBytes>, KernelError> {

@@ -85,7 +85,7 @@ impl Registry {
         }
         let spec = Spec::parse(&enrolment.spec, Path::new(&enrolment.spec_file))
             .map_err(crate::agents::compile::CompileError::from)?;
-        let name = agents.free_name(&enrolment.name, &spec.agent.name)?;
+        let name = agents.free_name(&enrolment.name, &spec.agent.name, |_| false)?;
         let wanted = if enrolment.name.is_empty() { spec.agent.name.0.clone() } else { name.0.clone() };
         let (by, hash, given) = (enrolment.by.clone(), spec.sha256(), name.0.clone());
         self.ask(move |governance| governance.admit_unregistered(&wanted, &given, &hash, &by)).await?;
@@ -102,7 +102,12 @@ impl Registry {
     ) -> Result<(Draft, AgentName), RegistryError> {
         let (agent, by) = (enrolment.agent.clone(), enrolment.by.clone());
         let admitted = self.ask(move |governance| governance.admit(&agent, &by)).await?;
-        let name = agents.free_name("", &AgentName(admitted.name.clone()))?;
+        // Runs of an agent are numbered, but not with names that are other agents'.
+        let mut name = agents.free_name("", &AgentName(admitted.name.clone()), |_| false)?;
+        if name.0 != admitted.name {
+            let governance = self.governance.clone();
+            name = agents.free_name("", &AgentName(admitted.name.clone()), |name| governance.has(name))?;
+        }
         let mut variables = admitted.variables;
         for (variable, value) in &enrolment.variables {
             if variables.insert(variable.clone(), value.clone()).is_some_and(|known| known != *value) {
@@ -113,7 +118,8 @@ impl Registry {
             State::Sandbox => Some(self.scratch(&name, key, user.uid, undo)?),
             State::Valid | State::Restricted | State::Invalidated => None,
         };
-        let registered = Some(Registered { name: admitted.name, state: admitted.state, scratch });
+        let signed = admitted.signed;
+        let registered = Some(Registered { name: admitted.name, state: admitted.state, signed, scratch });
         let (spec, spec_file) = (admitted.spec, admitted.spec_file);
         Ok((Draft { spec, spec_file, variables, mode: None, user, registered }, name))
     }

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 
 use super::policy::Prepared;
 use super::{Agents, Registry, RegistryError, Running, draft_of, host_facts, stored};
-use crate::agents::Target;
+use crate::agents::{Target, user};
 use crate::governance::{Governance, GovernanceError};
 use crate::record::agents::StoredAgent;
 
@@ -40,10 +40,16 @@ impl Registry {
         name: Option<String>,
         change: impl FnOnce(&Governance) -> Result<T, GovernanceError> + Send + 'static,
     ) -> Result<T, RegistryError> {
-        let mut agents = self.agents.lock().await;
-        let changed = self.ask(change).await?;
-        self.readmit(&mut agents, name.as_deref()).await;
-        Ok(changed)
+        let registry = self.clone();
+        // Of its own: a client that leaves half-way must not leave what runs behind.
+        let work = tokio::spawn(async move {
+            let mut agents = registry.agents.lock().await;
+            let changed = registry.ask(change).await;
+            // Also if it failed: part of it may be done.
+            registry.readmit(&mut agents, name.as_deref()).await;
+            changed
+        });
+        work.await.map_err(|_| RegistryError::Stopping)?
     }
 
     /// Asks policy again about one agent or about all, without another policy: what was spent, or another month.
@@ -91,11 +97,16 @@ impl Registry {
         let Some(registered) = &mut run.registered else { return Ok(run) };
         let name = registered.name.clone();
         let asked = self.ask(move |governance| Ok(governance.still_holds(&name))).await;
-        let state = asked.map_err(|error| error.to_string())??;
-        match (registered.state, state) {
+        let now = asked.map_err(|error| error.to_string())??;
+        match (registered.state, now.state) {
             (State::Sandbox, _) => {}
-            (_, State::Sandbox | State::Invalidated) => return Err(format!("its agent is {state} now")),
-            (_, State::Valid | State::Restricted) => registered.state = state,
+            (_, State::Sandbox | State::Invalidated) => {
+                return Err(format!("its agent is {} now", now.state));
+            }
+            (_, State::Valid | State::Restricted) if registered.signed != now.signed => {
+                return Err("another spec of its agent is signed now".to_owned());
+            }
+            (_, State::Valid | State::Restricted) => registered.state = now.state,
         }
         Ok(run)
     }
@@ -117,22 +128,26 @@ impl Registry {
     pub(super) async fn stop(&self, agents: &mut Agents, name: &AgentName, why: &str) {
         let Some(run) = agents.running.get(name).map(|running| running.stored.clone()) else { return };
         tracing::warn!(AGENTGUARD_AGENT = %name, "agent {name} is stopped: {why}");
+        let mut is_gone = false;
         for _ in 0..MAX_ROUNDS {
             if let Target::Run { cgroup, .. } = &run.target {
                 // Kills who forks meanwhile, too. Before Linux 5.14 there is no such file; the rounds do it then.
                 let _ = std::fs::write(cgroup.join("cgroup.kill"), "1");
             }
-            let left = self.kernel.tasks_of(run.key).unwrap_or_default();
-            if left.is_empty() {
-                break;
-            }
-            for pid in left {
-                let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+            // If the kernel can not tell now who is left, the next round asks again.
+            if let Ok(left) = self.kernel.tasks_of(run.key) {
+                let left: Vec<u32> = left.into_iter().filter(|pid| user::is_alive(*pid)).collect();
+                if left.is_empty() {
+                    is_gone = true;
+                    break;
+                }
+                for pid in left {
+                    let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+                }
             }
             tokio::time::sleep(ROUND).await;
         }
-        // If the kernel can not tell who is left, it is tried again at the next look.
-        if !self.kernel.tasks_of(run.key).is_ok_and(|left| left.is_empty()) {
+        if !is_gone {
             tracing::error!(AGENTGUARD_AGENT = %name, "agent {name} has processes that do not end; it stays governed");
             return;
         }

@@ -130,11 +130,16 @@ impl Registry {
             "asked_about": judged.len(),
         }));
         self.ask(move |governance| Ok(governance.audit().record(entry)?)).await?;
-        self.install_all(&mut agents, &prepared)?;
+        if let Err(error) = self.install_all(&mut agents, &prepared) {
+            // Those that were done have the old rules again; here they get the old state, too.
+            self.readmit(&mut agents, None).await;
+            return Err(error);
+        }
         // The rules are in force whatever the disk says to the history.
         if let Err(error) = self.policy.replace(set.clone(), cause, by) {
             let installed = prepared.iter().collect::<Vec<_>>();
             self.install_old(&mut agents, &installed);
+            self.readmit(&mut agents, None).await;
             return Err(PolicyFailure::from(error).into());
         }
         change.agents = count(prepared.len());

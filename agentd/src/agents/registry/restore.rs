@@ -30,8 +30,12 @@ impl Registry {
                     continue;
                 }
             };
+            let is_promoted =
+                agent.registered.as_ref().is_some_and(|registered| registered.state.is_promoted());
             match self.restore_one(&mut agents, agent).await {
                 Ok(()) => restored += 1,
+                // What is signed now is not what the kernel has.
+                Err(error) if is_promoted => self.stop(&mut agents, &name, &error.to_string()).await,
                 Err(error) => tracing::error!(AGENTGUARD_AGENT = %name, %error,
                     "agent {name} keeps the rules it had; correct this, then: agentctl policy reload"),
             }
