@@ -104,9 +104,12 @@ fn an_agent_whose_proof_holds_may_start() {
     assert_eq!(world().sandbox().admit().code, Code::Allow);
 }
 
+/// The check that must catch it, its code, and what is done to the world.
+type Tamper = (&'static str, Code, fn(&mut World));
+
 #[test]
 fn each_check_denies_with_its_code_and_the_later_ones_are_not_asked() {
-    let cases: [(&str, Code, fn(&mut World)); 17] = [
+    let cases: [Tamper; 17] = [
         ("state", Code::DenyState, |world| {
             world.entry.standing = world.entry.standing.after(Event::Revoked).unwrap();
         }),
