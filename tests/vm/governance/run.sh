@@ -296,7 +296,7 @@ dd if=/dev/zero of="$state/audit/filler" bs=1k 2>/dev/null
 # What is left of the file's last page takes a few records more.
 check "a full disk starts nobody" eventually 40 fails "audit log can not be written" start true
 check "and promotes nobody" fails "audit log can not be written" agentctl agent promote worker
-check "but agents can be revoked" agentctl agent revoke mayfly --because "the disk is full"
+check "but agents can be revoked" agentctl agent revoke blank --because "the disk is full"
 check "and enforcement goes on" says "canary +denied" agentctl status
 rm "$state/audit/filler"
 check "with room again it starts" start true
