@@ -48,7 +48,7 @@ impl Offline {
     /// Every problem of the spec is a line of the failure.
     pub(crate) fn new(text: &SpecText, typed: &[Variable]) -> Result<Self, Failure> {
         let spec = resolve(text, typed)?.map_err(|error| Failure::Failed(error.to_string()))?;
-        let input = Input { agent: agent_facts(&spec, Caller::of_process())?, host: host_facts() };
+        let input = Input { agent: agent_facts(&spec, &Caller::of_process())?, host: host_facts() };
         Ok(Self { spec, input })
     }
 
@@ -77,20 +77,9 @@ pub(crate) fn resolve(
     Ok(Spec::parse(&text.text, Path::new(&text.file)).and_then(|spec| spec.resolve(&variables)))
 }
 
-fn agent_facts(resolved: &ResolvedSpec, caller: Caller) -> Result<AgentFacts, Failure> {
-    let spec = resolved.spec();
-    let json = serde_json::to_value(spec).map_err(|error| Failure::Failed(error.to_string()))?;
-    Ok(AgentFacts {
-        name: spec.agent.name.0.clone(),
-        role: spec.agent.role.name().to_owned(),
-        tier: spec.agent.tier,
-        mode: spec.agent.mode.name().to_owned(),
-        spec: json,
-        uid: caller.uid,
-        home: caller.home,
-        variables: resolved.variables().clone(),
-        state: UNREGISTERED.to_owned(),
-    })
+fn agent_facts(resolved: &ResolvedSpec, caller: &Caller) -> Result<AgentFacts, Failure> {
+    AgentFacts::of(resolved.spec(), caller.uid, &caller.home, resolved.variables(), UNREGISTERED)
+        .map_err(|error| Failure::Failed(error.to_string()))
 }
 
 fn host_facts() -> HostFacts {

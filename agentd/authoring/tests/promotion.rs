@@ -50,17 +50,7 @@ fn drafts(identity: &Identity) -> Vec<(&'static str, Draft)> {
 fn refusals(policy: &PolicySet, draft: &Draft) -> Vec<String> {
     let spec = Spec::parse(&draft.text, Path::new("x.toml")).unwrap();
     let input = Input {
-        agent: AgentFacts {
-            name: spec.agent.name.0.clone(),
-            role: spec.agent.role.to_string(),
-            tier: spec.agent.tier,
-            mode: spec.agent.mode.to_string(),
-            spec: serde_json::to_value(&spec).unwrap(),
-            uid: 1000,
-            home: "/home/ada".to_owned(),
-            variables: BTreeMap::new(),
-            state: "SANDBOX".to_owned(),
-        },
+        agent: AgentFacts::of(&spec, 1000, "/home/ada", &BTreeMap::new(), "SANDBOX").unwrap(),
         host: HostFacts {
             hostname: "test".to_owned(),
             kernel: "6.1.0".to_owned(),

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use agentguard_core::held::Asker;
 use agentguard_core::operation::Operation;
 use agentguard_core::record::{Object, Record};
+use agentguard_core::spec::Spec;
 use serde::{Deserialize, Serialize};
 
 /// `input` of guardrails.
@@ -42,6 +43,32 @@ pub struct AgentFacts {
     /// before there was governance have none.
     #[serde(default = "unregistered")]
     pub state: String,
+}
+
+impl AgentFacts {
+    /// An agent of this spec, with its variables replaced as far as they are known.
+    ///
+    /// # Errors
+    /// When the spec can not be written as JSON.
+    pub fn of(
+        spec: &Spec,
+        uid: u32,
+        home: &str,
+        variables: &BTreeMap<String, String>,
+        state: &str,
+    ) -> serde_json::Result<Self> {
+        Ok(Self {
+            name: spec.agent.name.0.clone(),
+            role: spec.agent.role.name().to_owned(),
+            tier: spec.agent.tier,
+            mode: spec.agent.mode.name().to_owned(),
+            spec: serde_json::to_value(spec)?,
+            uid,
+            home: home.to_owned(),
+            variables: variables.clone(),
+            state: state.to_owned(),
+        })
+    }
 }
 
 /// `input.agent.state` of an agent that is run without being registered.

@@ -58,19 +58,8 @@ fn everything(state: &str, nameservers: &[&str]) -> Ruleset {
     let spec =
         Spec::parse(EVERYTHING, Path::new("everything.toml")).unwrap_or_else(|error| panic!("{error}"));
     let spec = spec.resolve(&variables).unwrap_or_else(|error| panic!("{error}"));
-    let agent = &spec.spec().agent;
     let input = Input {
-        agent: AgentFacts {
-            name: agent.name.to_string(),
-            role: agent.role.to_string(),
-            tier: agent.tier,
-            mode: agent.mode.to_string(),
-            spec: serde_json::to_value(spec.spec()).unwrap(),
-            uid: 1000,
-            home: "/home/ada".to_owned(),
-            variables: spec.variables().clone(),
-            state: state.to_owned(),
-        },
+        agent: AgentFacts::of(spec.spec(), 1000, "/home/ada", spec.variables(), state).unwrap(),
         host: HostFacts {
             hostname: "test".to_owned(),
             kernel: "6.1.0".to_owned(),

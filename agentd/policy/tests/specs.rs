@@ -32,19 +32,8 @@ fn spec(name: &str, values: &[(&str, &str)]) -> ResolvedSpec {
 }
 
 fn tables(spec: &ResolvedSpec) -> Tables {
-    let agent = &spec.spec().agent;
     let input = Input {
-        agent: AgentFacts {
-            name: agent.name.to_string(),
-            role: agent.role.to_string(),
-            tier: agent.tier,
-            mode: agent.mode.to_string(),
-            spec: serde_json::to_value(spec.spec()).unwrap(),
-            uid: 1000,
-            home: HOME.to_owned(),
-            variables: spec.variables().clone(),
-            state: UNREGISTERED.to_owned(),
-        },
+        agent: AgentFacts::of(spec.spec(), 1000, HOME, spec.variables(), UNREGISTERED).unwrap(),
         host: HostFacts {
             hostname: "test".to_owned(),
             kernel: "6.1.0".to_owned(),
@@ -63,7 +52,7 @@ fn tables(spec: &ResolvedSpec) -> Tables {
         lower(&Ruleset { rules, defaults: spec.defaults() }).unwrap_or_else(|error| panic!("{error}"));
     println!(
         "{}: {} states, {} words, {:?}",
-        agent.name,
+        spec.spec().agent.name,
         tables.automaton.states.len(),
         tables.words(),
         started.elapsed()

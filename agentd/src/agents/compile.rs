@@ -228,18 +228,11 @@ fn input(
     user: &User,
     host: &HostFacts,
 ) -> Result<Input, CompileError> {
-    let agent = &spec.spec().agent;
     Ok(Input {
         agent: AgentFacts {
-            name: name.unwrap_or(&agent.name).0.clone(),
-            role: agent.role.name().to_owned(),
-            tier: agent.tier,
+            name: name.unwrap_or(&spec.spec().agent.name).0.clone(),
             mode: mode.name().to_owned(),
-            spec: serde_json::to_value(spec.spec())?,
-            uid: user.uid,
-            home: user.home.clone(),
-            variables: spec.variables().clone(),
-            state: state.to_owned(),
+            ..AgentFacts::of(spec.spec(), user.uid, &user.home, spec.variables(), state)?
         },
         host: host.clone(),
     })

@@ -19,7 +19,7 @@ use agentguard_audit::{Code, Entry as AuditEntry, codes};
 use agentguard_core::spec::{Spec, SpecError, Variables};
 use agentguard_governance::keys::{Algorithm, KeyRing, RingError};
 use agentguard_governance::register::{Entry, Register, RegisterError, Step, Stored};
-use agentguard_governance::state::{Refused, Standing};
+use agentguard_governance::state::{Event, Refused, Standing};
 use agentguard_policy::{AgentFacts, HostFacts, Input, PolicyErrors};
 
 use crate::agents::user::User;
@@ -247,7 +247,7 @@ impl Governance {
     }
 
     /// What policy sees of an agent that need not run.
-    fn input(&self, stored: &Stored, spec: &Spec, host: &HostFacts) -> Input {
+    fn input(&self, stored: &Stored, spec: &Spec, host: &HostFacts) -> Result<Input, GovernanceError> {
         let user = User::of(stored.entry.created_uid);
         // Values that were registered are known, and so are the user's; what only a start gives stays open.
         let mut variables = Variables::of_user(&user.home, &user.name, user.uid);
@@ -257,20 +257,11 @@ impl Governance {
         }
         let resolved = spec.resolve(&variables).ok();
         let shown = resolved.as_ref().map_or(spec, |resolved| resolved.spec());
-        Input {
-            agent: AgentFacts {
-                name: stored.entry.name.clone(),
-                role: spec.agent.role.name().to_owned(),
-                tier: spec.agent.tier,
-                mode: spec.agent.mode.name().to_owned(),
-                spec: serde_json::to_value(shown).unwrap_or_default(),
-                uid: user.uid,
-                home: user.home,
-                variables: stored.entry.variables.clone(),
-                state: stored.entry.standing.state.name().to_owned(),
-            },
-            host: host.clone(),
-        }
+        let entry = &stored.entry;
+        let facts =
+            AgentFacts::of(shown, user.uid, &user.home, &entry.variables, entry.standing.state.name())
+                .map_err(|error| GovernanceError::Invalid(format!("{}: {error}", file_of(&entry.name))))?;
+        Ok(Input { agent: AgentFacts { name: entry.name.clone(), ..facts }, host: host.clone() })
     }
 
     /// Writes a change down: first in the audit log, then in the register, then in the agent's own history.
@@ -300,6 +291,34 @@ impl Governance {
             code.meaning
         );
         self.note(entry, code, by, spec_sha256);
+        Ok(())
+    }
+
+    /// Writes down that an agent stands elsewhere now. What ends or restricts it leaves it unable to start even if the disk
+    /// takes nothing more: without its proof it does not start.
+    fn put_standing(
+        &self,
+        entry: &Entry,
+        event: Event,
+        code: Code,
+        by: &Person,
+        spec_sha256: &str,
+        detail: serde_json::Value,
+    ) -> Result<(), GovernanceError> {
+        let ends = matches!(event, Event::Revoked | Event::Failed);
+        self.put_into_effect(entry, code, by, spec_sha256, detail, |register| {
+            if ends {
+                register.remove_proof(&entry.name)?;
+            }
+            let written = register.put(entry);
+            if written.is_err() && matches!(event, Event::Restricted(_)) {
+                register.remove_proof(&entry.name)?;
+            }
+            written
+        })?;
+        if ends {
+            self.counters.invalidated();
+        }
         Ok(())
     }
 
@@ -339,6 +358,6 @@ fn now_sec() -> u64 {
     clock::wall_ns() / NS_PER_SEC
 }
 
-fn after(entry: &Entry, event: agentguard_governance::state::Event) -> Result<Standing, GovernanceError> {
+fn after(entry: &Entry, event: Event) -> Result<Standing, GovernanceError> {
     entry.standing.after(event).map_err(|refused| GovernanceError::Refused(entry.name.clone(), refused))
 }

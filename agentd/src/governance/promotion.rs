@@ -140,7 +140,7 @@ impl Governance {
         if !policy.can_refuse() {
             return Err(GovernanceError::NothingRefused);
         }
-        let input = PreparedInput::new(&self.input(stored, spec, host));
+        let input = PreparedInput::new(&self.input(stored, spec, host)?);
         let now_ns = clock::wall_ns();
         let facts = PromotionFacts {
             action,

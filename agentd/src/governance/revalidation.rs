@@ -199,21 +199,7 @@ impl Governance {
         let refusals = refusal_views(judged.refusals.clone());
         let detail = json!({"state": entry.standing.state, "refusals": refusals, "problem": judged.problem});
         let by = Person::agentd();
-        self.put_into_effect(&entry, code, &by, &judged.spec_sha256, detail, |register| {
-            // Without its proof it does not start, whatever else the disk takes.
-            if event == Event::Failed {
-                register.remove_proof(&entry.name)?;
-            }
-            let written = register.put(&entry);
-            if written.is_err() && matches!(event, Event::Restricted(_)) {
-                register.remove_proof(&entry.name)?;
-            }
-            written
-        })?;
-        if event == Event::Failed {
-            self.counters.invalidated();
-        }
-        Ok(())
+        self.put_standing(&entry, event, code, &by, &judged.spec_sha256, detail)
     }
 }
 

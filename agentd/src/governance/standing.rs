@@ -52,20 +52,7 @@ impl Governance {
         };
         entry.updated_sec = now_sec();
         let detail = json!({"because": shortened(because), "state": entry.standing.state});
-        self.put_into_effect(&entry, code, by, &hash, detail, |register| {
-            // Without its proof it does not start, whatever else the disk takes.
-            if event == Event::Revoked {
-                register.remove_proof(name)?;
-            }
-            let written = register.put(&entry);
-            if written.is_err() && matches!(event, Event::Restricted(_)) {
-                register.remove_proof(name)?;
-            }
-            written
-        })?;
-        if event == Event::Revoked {
-            self.counters.invalidated();
-        }
+        self.put_standing(&entry, event, code, by, &hash, detail)?;
         self.get(name)
     }
 }

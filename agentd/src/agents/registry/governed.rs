@@ -74,12 +74,13 @@ impl Registry {
         let runs: Vec<StoredAgent> = agents
             .running
             .values()
-            .map(|running| running.stored.clone())
+            .map(|running| &running.stored)
             .filter(|run| {
                 run.registered
                     .as_ref()
                     .is_some_and(|registered| only.is_none_or(|only| only == registered.name))
             })
+            .cloned()
             .collect();
         for run in runs {
             let before = run.registered.clone();
