@@ -7,7 +7,7 @@ XTASK = cargo xtask
 
 help:
 	@echo 'make demo     govern a real session of an agent on a real kernel, and see what was blocked'
-	@echo 'make test     run the tests; ARGS=--fast leaves the VMs out, ARGS=--full runs all scenarios on every kernel'
+	@echo 'make test     run the tests; ARGS=--fast leaves the VMs out, ARGS=--full runs all scenarios of the release on every kernel'
 	@echo 'make shell    a root shell in the test VM, with agentd running'
 	@echo 'make build    build agentd and agentctl (target/release)'
 	@echo 'make lint     check format and clippy'

@@ -15,6 +15,10 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process;
 
+/// Policy as it is shipped, and where the host's own is.
+const SHIPPED_POLICY: &str = "/usr/share/agentguard/policies";
+const HOST_POLICY: &str = "/etc/agentguard/policies";
+
 /// Where the host's agentd shows its metrics.
 const HOST_METRICS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
 
@@ -82,6 +86,13 @@ impl Host {
         Samples::read(HOST_METRICS)
     }
 
+    /// Puts a copy of the shipped policy in place for changes, and returns its folder.
+    pub(crate) fn own_policy(&self) -> Result<PathBuf> {
+        fs::create_dir_all(HOST_POLICY).context(HOST_POLICY)?;
+        run(Command::new("cp").args(["-r", &format!("{SHIPPED_POLICY}/."), HOST_POLICY]))?;
+        Ok(PathBuf::from(HOST_POLICY))
+    }
+
     /// Loads, attaches and serves.
     pub(crate) fn start(&self) -> Result<()> {
         let mut tries = 1;
@@ -129,7 +140,8 @@ impl Host {
         process::cpu_time(pid)
     }
 
-    fn pid(&self) -> Result<u32> {
+    /// Its process.
+    pub(crate) fn pid(&self) -> Result<u32> {
         let words = ["show", "--property", "MainPID", "--value", "agentd"];
         let pid = output(Command::new("systemctl").args(words))?;
         pid.trim().parse().context("agentd has no main process")

@@ -5,7 +5,7 @@
 //! the time goes.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -17,10 +17,6 @@ use crate::daemon::{Host, Samples, run as run_command};
 use crate::field::Field;
 use crate::operation::HELD;
 use crate::{say, spec};
-
-/// Policy as it is shipped, and where the host's own is.
-const SHIPPED: &str = "/usr/share/agentguard/policies";
-const OWN: &str = "/etc/agentguard/policies";
 
 /// Answers what the spec holds. What is asked again is remembered, the rest is answered each time.
 const PACK: &str = r#"package agentguard.bench
@@ -105,9 +101,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Adds the pack to the policy.
 fn answer() -> Result<()> {
-    let pack = Path::new(OWN).join("bench");
+    let pack = Host.own_policy()?.join("bench");
     fs::create_dir_all(&pack).with_context(|| pack.display().to_string())?;
-    run_command(Command::new("cp").args(["-r", &format!("{SHIPPED}/."), OWN]))?;
     fs::write(pack.join("bench.rego"), PACK)?;
     run_command(Command::new("agentctl").args(["policy", "reload"]))
 }

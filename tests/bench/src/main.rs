@@ -45,10 +45,10 @@ enum What {
     Programs(programs::Arguments),
     /// Events per second, cost and losses of an agentd of our own on this host's kernel
     Pipeline(pipeline::Arguments),
-    /// Resident memory of an agentd of our own that governs many agents
+    /// Resident memory of this host's agentd with many agents
     Memory(memory::Arguments),
-    /// How long another policy takes when many agents are promoted
-    Revalidation(revalidation::Arguments),
+    /// How long another policy takes when many agents are promoted; it registers them, so run it in a VM
+    Revalidation,
 }
 
 fn main() -> ExitCode {
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         What::Programs(arguments) => programs::run(&arguments),
         What::Pipeline(arguments) => pipeline::run(&arguments),
         What::Memory(arguments) => memory::run(&arguments),
-        What::Revalidation(arguments) => revalidation::run(&arguments),
+        What::Revalidation => revalidation::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Resident memory of an agentd that governs many agents, each with a workspace of its own.
+//! Resident memory of the host's agentd when it governs many agents, each with a workspace of its own.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -7,8 +7,11 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 
-use crate::daemon::{Own, run as run_command};
+use crate::daemon::{Host, run as run_command};
 use crate::{process, say};
+
+/// The agents' spec, of those that are shipped.
+const SPEC: &str = "coding-agent";
 
 /// How many of the largest mappings are shown.
 const MAPPINGS: usize = 6;
@@ -16,18 +19,9 @@ const MAPPINGS: usize = 6;
 /// What was typed after `memory`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Folder for everything that this makes
-    #[arg(long)]
+    /// Folder of the agents' workspaces
+    #[arg(long, default_value = "/var/tmp/bench")]
     folder: PathBuf,
-    /// Folder with agentd and agentctl
-    #[arg(long)]
-    bin: PathBuf,
-    /// Policy packs
-    #[arg(long)]
-    policies: PathBuf,
-    /// Spec of the agents
-    #[arg(long)]
-    spec: PathBuf,
     /// How many
     #[arg(long, default_value_t = 100)]
     agents: u32,
@@ -47,33 +41,33 @@ struct Resident {
 
 /// Enrolls one by one and says what is resident before, on the way, and at the end.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let own = Own::start(&arguments.folder, &arguments.bin, &arguments.policies, "tracing")?;
-    tell(&own, 0)?;
+    Host.settle()?;
+    tell(0)?;
     let mut sleepers = Sleepers(Vec::new());
     for number in 1..=arguments.agents {
         let workspace = arguments.folder.join(format!("workspace-{number}"));
         std::fs::create_dir_all(&workspace)?;
         let pid = sleepers.one()?;
         run_command(
-            own.agentctl()
-                .args(["enroll", "--observe", "--name", &format!("bench-{number}"), "--spec"])
-                .arg(&arguments.spec)
+            Command::new("agentctl")
+                .args(["enroll", "--observe", "--name", &format!("bench-{number}"), "--spec", SPEC])
                 .arg("--set")
                 .arg(format!("workspace={}", workspace.display()))
                 .args(["--pid", &pid.to_string()]),
         )
         .with_context(|| format!("agent {number}"))?;
         if number == 1 || number == arguments.agents / 2 || number == arguments.agents {
-            own.settle()?;
-            tell(&own, number)?;
+            Host.settle()?;
+            tell(number)?;
         }
     }
     Ok(())
 }
 
-fn tell(own: &Own, agents: u32) -> Result<()> {
-    let kib = |key| process::status_kib(own.pid(), key);
-    let mut largest = process::resident_by_mapping(own.pid())?;
+fn tell(agents: u32) -> Result<()> {
+    let pid = Host.pid()?;
+    let kib = |key| process::status_kib(pid, key);
+    let mut largest = process::resident_by_mapping(pid)?;
     largest.truncate(MAPPINGS);
     say(&Resident {
         agents,

@@ -4,13 +4,12 @@
 //! where this host's own kernel could enforce: a demo that writes to /etc belongs on a machine that is thrown away.
 
 use std::io::{IsTerminal, stdin, stdout};
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::lint::cargo;
-use crate::vm::{EXIT_VM_FAILED, workspace};
+use crate::build::{Build, workspace};
+use crate::vm::EXIT_VM_FAILED;
 
 /// Longer than the scene takes on a slow machine.
 const SCENE_TIMEOUT_SEC: &str = "300";
@@ -29,12 +28,12 @@ exec bash -l";
 /// Governs a real session of an agent on a real kernel.
 pub(crate) fn run() -> Result<ExitCode> {
     let workspace = workspace()?;
-    if !release_build(&workspace).status()?.success() {
-        bail!("the build failed");
-    }
-    eprintln!("demo: {}", where_it_plays(&workspace)?);
+    let build = Build::new(&workspace, true);
+    build.run(&[])?;
+    eprintln!("demo: {}", where_it_plays(&build)?);
     let mut vm = vm()?;
-    vm.args(["--no-build", "--timeout", SCENE_TIMEOUT_SEC, "--share"]).arg(workspace.join("tests/demo"));
+    vm.args(["--no-build", "--release", "--timeout", SCENE_TIMEOUT_SEC, "--share"])
+        .arg(workspace.join("tests/demo"));
     if stdin().is_terminal() && stdout().is_terminal() {
         vm.arg("--interactive");
     }
@@ -53,24 +52,8 @@ pub(crate) fn vm() -> Result<Command> {
     Ok(command)
 }
 
-/// Builds what is installed in the VM, as `cargo xtask vm` does, so that nothing is built twice.
-pub(crate) fn release_build(workspace: &Path) -> Command {
-    let mut command = cargo(workspace);
-    command.args(["build", "--release", "--bins", "--locked"]);
-    command.args(["-p", "agentd", "-p", "agentctl", "-p", "agentguard-scenarios"]);
-    command
-}
-
-/// A program of that build.
-pub(crate) fn built(workspace: &Path, program: &str) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| workspace.join("target"), |directory| workspace.join(directory))
-        .join("release")
-        .join(program)
-}
-
-fn where_it_plays(workspace: &Path) -> Result<&'static str> {
-    let doctor = Command::new(built(workspace, "agentctl"))
+fn where_it_plays(build: &Build) -> Result<&'static str> {
+    let doctor = Command::new(build.program("agentctl"))
         .arg("doctor")
         .stdout(Stdio::null())
         .stderr(Stdio::null())

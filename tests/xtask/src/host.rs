@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::demo::built;
+use crate::build::Build;
 
 /// Loading and verifying the programs, on a slow machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -34,10 +34,10 @@ pub(crate) fn missing() -> Option<String> {
 }
 
 /// What is granted goes through, what is denied fails before it happens, and both are recorded, as the exec is.
-pub(crate) fn test(workspace: &Path) -> Result<()> {
+pub(crate) fn test(workspace: &Path, build: &Build) -> Result<()> {
     let granted = Peer::listen()?;
     let denied = Peer::listen()?;
-    let agentd = Own::start(workspace)?;
+    let agentd = Own::start(workspace, build)?;
     let spec = agentd.folder.path().join("spec.toml");
     std::fs::write(&spec, spec_text(granted.port))?;
 
@@ -121,7 +121,7 @@ struct Own {
 }
 
 impl Own {
-    fn start(workspace: &Path) -> Result<Self> {
+    fn start(workspace: &Path, build: &Build) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let pins = PathBuf::from(format!("/sys/fs/bpf/agentguard-test-{}", std::process::id()));
         let at = folder.path().display();
@@ -133,7 +133,7 @@ impl Own {
             pins.display(),
         );
         std::fs::write(folder.path().join("agentd.toml"), config)?;
-        let agentd = built(workspace, "agentd");
+        let agentd = build.program("agentd");
         let child = Command::new(&agentd)
             .arg("--config")
             .arg(folder.path().join("agentd.toml"))
@@ -141,7 +141,7 @@ impl Own {
             .stdout(Stdio::null())
             .spawn()
             .context("cannot start agentd")?;
-        let mut own = Self { folder, pins, agentd, agentctl: built(workspace, "agentctl"), child };
+        let mut own = Self { folder, pins, agentd, agentctl: build.program("agentctl"), child };
         own.wait_until_it_answers()?;
         Ok(own)
     }

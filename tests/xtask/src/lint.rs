@@ -1,17 +1,17 @@
 //! `cargo xtask lint`: what can be said about the sources without running them.
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::build::{cargo, workspace};
 use crate::steps::Steps;
-use crate::vm::workspace;
 
 /// Checks form and habits.
 pub(crate) fn run() -> Result<ExitCode> {
     let workspace = workspace()?;
-    let mut steps = Steps::default();
+    let mut steps = Steps::new(None);
     add(&mut steps, &workspace);
     Ok(ExitCode::from(u8::from(!steps.finish())))
 }
@@ -32,11 +32,4 @@ pub(crate) fn add(steps: &mut Steps, workspace: &Path) {
             "warnings",
         ]),
     );
-}
-
-/// The cargo that runs us, in the workspace.
-pub(crate) fn cargo(workspace: &Path) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(workspace);
-    command
 }

@@ -1,23 +1,26 @@
-//! `cargo xtask test`: every test there is, one step after the other, and a table at the end.
+//! `cargo xtask test`: every test there is, and a table at the end. VMs run beside each other, the rest alone.
 //!
 //! A step that fails does not keep the others from running. What cannot run here is skipped by name, or fails.
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail};
 
-use crate::demo::{built, release_build, vm};
-use crate::host;
-use crate::lint::{self, cargo};
+use crate::build::{Build, cargo, workspace};
+use crate::demo::vm;
 use crate::steps::Steps;
-use crate::vm::workspace;
+use crate::{host, lint};
 
 /// How long each fuzz target tries: enough to catch a gross mistake on every run.
 const FUZZ_SEC: u32 = 20;
 
-/// Longest run of scenarios in one VM, on a slow machine.
-const SCENARIOS_TIMEOUT_SEC: &str = "2400";
+/// Longest run of scenarios in one VM, on a slow machine with another VM beside it.
+const SCENARIOS_TIMEOUT_SEC: &str = "3600";
+
+/// VMs at once, where there are processors for more: each takes 2 GiB of memory.
+const VMS_MAX: usize = 4;
 
 /// Scenarios on one kernel.
 struct Boot {
@@ -61,7 +64,7 @@ const DIFFERS: [&str; 17] = [
 const STRESSED: [&str; 2] = ["6.1", "newest"];
 
 /// Requests held while agentd is killed, and how often it is; with `--full` the larger numbers.
-const FEW_HOLDS: [&str; 2] = ["4000", "1"];
+const FEW_HOLDS: [&str; 2] = ["1600", "1"];
 const MANY_HOLDS: [&str; 2] = ["10000", "5"];
 
 /// Scenarios that are run again with everything that they may do held, and allowed by policy: some of each kind, and
@@ -78,7 +81,7 @@ pub(crate) struct TestArgs {
     /// Leave the VMs out
     #[arg(long)]
     fast: bool,
-    /// Run all scenarios on every kernel
+    /// Run all scenarios on every kernel, with the release that users get
     #[arg(long, conflicts_with = "fast")]
     full: bool,
     /// Only steps whose names contain this
@@ -89,76 +92,81 @@ pub(crate) struct TestArgs {
 /// Runs the verb.
 pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     let workspace = workspace()?;
-    let mut steps = Steps::only(args.only.clone());
+    let mut steps = Steps::new(args.only.clone());
+    let build = Build::new(&workspace, args.full);
     lint::add(&mut steps, &workspace);
     steps.run("tests", cargo(&workspace).args(["test", "--workspace", "--locked", "--no-fail-fast"]));
-    steps.run("release build", release_build(&workspace).arg("--quiet"));
-    let mut policies = Command::new(built(&workspace, "agentctl"));
+    steps.run("build", &mut build.command(&[]));
+    let mut policies = Command::new(build.program("agentctl"));
     steps.run("policies", policies.current_dir(&workspace).args(["policy", "test", "policies"]));
     fuzz(&mut steps, &workspace)?;
     match host::missing() {
-        None => steps.check("this host's kernel", || host::test(&workspace)),
+        None => steps.check("this host's kernel", || host::test(&workspace, &build)),
         Some(missing) => steps.skip("this host's kernel", &missing),
     }
     if args.fast {
         steps.skip("VMs", "--fast");
     } else {
-        for boot in &BOOTS {
-            scenarios(&mut steps, boot, args.full)?;
-        }
-        for kernel in STRESSED {
-            holds(&mut steps, &workspace, kernel, args.full)?;
-        }
-        governance(&mut steps, &workspace)?;
-        steps.check(&format!("VM {TOO_OLD} refusal"), refuses_an_old_kernel);
+        let at_once = available_parallelism().map_or(1, usize::from).min(VMS_MAX);
+        steps.run_beside(in_vms(&workspace, args.full)?, at_once);
+        steps.check(&format!("VM {TOO_OLD} refusal"), || refuses_an_old_kernel(args.full));
     }
     Ok(ExitCode::from(u8::from(!steps.finish())))
 }
 
-fn scenarios(steps: &mut Steps, boot: &Boot, full: bool) -> Result<()> {
-    let Boot { kernel, lsm, only } = boot;
-    let only = if full { &[] } else { *only };
-    let mut command = vm()?;
-    command.args(["--no-build", "--kernel", kernel, "--lsm", lsm, "--timeout", SCENARIOS_TIMEOUT_SEC]);
-    steps.run(
-        &format!("VM {kernel} lsm={lsm}"),
-        command.args(["--", "agentctl", "selftest"]).args(only.iter().flat_map(|name| ["--only", name])),
-    );
-    Ok(())
+/// What runs in a VM of its own: the longest first, so that the last ones end together.
+fn in_vms(workspace: &Path, full: bool) -> Result<Vec<(String, Command)>> {
+    let mut programs = Vec::new();
+    for boot in &BOOTS {
+        programs.push(scenarios(boot, full)?);
+    }
+    programs.insert(1, governance(workspace, full)?);
+    for kernel in STRESSED {
+        programs.push(holds(workspace, kernel, full)?);
+    }
+    Ok(programs)
 }
 
-fn holds(steps: &mut Steps, workspace: &Path, kernel: &str, full: bool) -> Result<()> {
-    let mut command = vm()?;
-    command.args(["--no-build", "--kernel", kernel, "--timeout", SCENARIOS_TIMEOUT_SEC, "--share"]);
+fn scenarios(boot: &Boot, full: bool) -> Result<(String, Command)> {
+    let Boot { kernel, lsm, only } = boot;
+    let only = if full { &[] } else { *only };
+    let mut command = built_vm(full)?;
+    command.args(["--kernel", kernel, "--lsm", lsm, "--timeout", SCENARIOS_TIMEOUT_SEC]);
+    command.args(["--", "agentctl", "selftest"]).args(only.iter().flat_map(|name| ["--only", name]));
+    Ok((format!("VM {kernel} lsm={lsm}"), command))
+}
+
+fn holds(workspace: &Path, kernel: &str, full: bool) -> Result<(String, Command)> {
+    let mut command = built_vm(full)?;
+    command.args(["--kernel", kernel, "--timeout", SCENARIOS_TIMEOUT_SEC, "--share"]);
     command.arg(workspace.join("tests/vm/holds"));
     command.args(["--", "sh", "/share/holds/run.sh"]).args(if full { MANY_HOLDS } else { FEW_HOLDS });
     command.args(if full { HELD_GROUPS.as_slice() } else { HELD.as_slice() });
-    steps.run(&format!("VM {kernel} holds"), &mut command);
-    Ok(())
+    Ok((format!("VM {kernel} holds"), command))
 }
 
 /// The life of registered agents, with everything that can be done to their files.
-fn governance(steps: &mut Steps, workspace: &Path) -> Result<()> {
-    let mut command = vm()?;
-    command.args(["--no-build", "--timeout", SCENARIOS_TIMEOUT_SEC, "--share"]);
+fn governance(workspace: &Path, full: bool) -> Result<(String, Command)> {
+    let mut command = built_vm(full)?;
+    command.args(["--timeout", SCENARIOS_TIMEOUT_SEC, "--share"]);
     command.arg(workspace.join("tests/vm/governance")).args(["--", "bash", "/share/governance/run.sh"]);
-    steps.run("VM governance", &mut command);
-    Ok(())
+    Ok(("VM governance".to_owned(), command))
+}
+
+/// `vm` with what is built already.
+fn built_vm(release: bool) -> Result<Command> {
+    let mut command = vm()?;
+    command.arg("--no-build");
+    if release {
+        command.arg("--release");
+    }
+    Ok(command)
 }
 
 /// agentd does not start there, and what it says is one line that names the kernel.
-fn refuses_an_old_kernel() -> Result<()> {
-    let output = vm()?
-        .args([
-            "--no-build",
-            "--quiet",
-            "--kernel",
-            TOO_OLD,
-            "--allow-failed-agentd",
-            "--timeout",
-            "120",
-            "--",
-        ])
+fn refuses_an_old_kernel(full: bool) -> Result<()> {
+    let output = built_vm(full)?
+        .args(["--quiet", "--kernel", TOO_OLD, "--allow-failed-agentd", "--timeout", "120", "--"])
         .args(["sh", "-c", "systemctl stop agentd; agentd 2>&1 >/dev/null; echo status $?"])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

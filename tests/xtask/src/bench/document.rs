@@ -282,10 +282,11 @@ fn revalidation(text: &mut String, results: &Results) -> Result<()> {
     writeln!(
         text,
         "\n### Revalidation\n\nAnother policy while so many agents are promoted, none of them running: each is asked about, and its proof is \
-         signed anew. This host; the median of {} reloads, and of an agent compared with the first row.\n",
+         signed anew. Linux {}, in millions of instructions; the median of {} reloads, and of an agent compared with the first row.\n",
+        results.kernel,
         first.took_ms.len()
     )?;
-    writeln!(text, "| agents | reload ms | ms per agent | to the first row |\n|---|---|---|---|")?;
+    writeln!(text, "| agents | reload | of it per agent | to the first row |\n|---|---|---|---|")?;
     let per_agent = |one: &Revalidated| one.median() as f64 / f64::from(one.agents.max(1));
     for one in &results.revalidation {
         let (each, ratio) = (per_agent(one), per_agent(one) / per_agent(first));

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what governance costs, measured and written into docs/BENCHMARKS.md.
 //!
-//! The arms run in the test VM, in one boot; pipeline and memory run on this host's own kernel. This module starts the
-//! measuring program and keeps what it says; [`figures`] makes ratios of it, [`document`] tables.
+//! Everything runs in the test VM, a boot for each part, but the pipeline, which runs on this host's own kernel. This
+//! module starts the measuring program and keeps what it says; [`figures`] makes ratios of it, [`document`] tables.
 
 mod document;
 mod figures;
@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::vm::workspace;
+use crate::build::{Build, workspace};
 
 /// The measuring program.
 const PROGRAM: &str = "agentguard-bench";
@@ -55,9 +55,9 @@ pub(crate) enum Part {
     Programs,
     /// agentd's pipeline on this host's kernel
     Pipeline,
-    /// agentd's memory with many agents
+    /// agentd's memory with many agents, in the VM
     Memory,
-    /// Another policy for many promoted agents, on this host
+    /// Another policy for many promoted agents, in the VM
     Revalidation,
 }
 
@@ -80,12 +80,11 @@ impl Part {
 /// Measures, prints, writes.
 pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let workspace = workspace()?;
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| workspace.join("target"), |folder| workspace.join(folder));
+    let build = Build::new(&workspace, true);
     if !args.no_build {
-        build(&workspace)?;
+        build.run(&[PROGRAM])?;
     }
-    let bench = Bench { args, bin: target.join("release"), kept: target.join(KEPT), workspace };
+    let bench = Bench { args, bin: build.folder(), kept: build.target().join(KEPT), workspace };
     fs::create_dir_all(&bench.kept)?;
     for part in Part::ALL {
         if args.only.is_empty() || args.only.contains(&part) {
@@ -103,19 +102,6 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn build(workspace: &Path) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--release", "--bins", "--quiet"]).current_dir(workspace);
-    for package in ["agentd", "agentctl", PROGRAM] {
-        command.args(["--package", package]);
-    }
-    if !command.status().context("cannot run cargo")?.success() {
-        bail!("the build failed");
-    }
-    Ok(())
-}
-
 struct Bench<'a> {
     args: &'a BenchArgs,
     workspace: PathBuf,
@@ -130,8 +116,8 @@ impl Bench<'_> {
         let out = fs::File::create(&new)?;
         let folder = tempfile::tempdir()?;
         let mut command = match part {
-            Part::Arms | Part::Held | Part::Programs => self.in_vm(part, folder.path())?,
-            Part::Pipeline | Part::Memory | Part::Revalidation => self.here(part, folder.path()),
+            Part::Pipeline => self.here(part, folder.path()),
+            _ => self.in_vm(part, folder.path())?,
         };
         let status = command.stdin(Stdio::null()).stdout(out).status().context("cannot start")?;
         if !status.success() {
@@ -155,7 +141,7 @@ impl Bench<'_> {
             inside.push_str(&format!(" --cycles {} --loads {}", self.args.cycles, self.args.loads));
         }
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["vm", "--icount", "--no-build", "--timeout", "3600"]);
+        command.args(["vm", "--icount", "--release", "--no-build", "--timeout", "3600"]);
         command.args(["--kernel", &self.args.kernel, "--share"]);
         command.arg(share).args(["--", "sh", "-c", &inside]);
         Ok(command)
@@ -165,9 +151,6 @@ impl Bench<'_> {
         let mut command = Command::new(self.bin.join(PROGRAM));
         command.arg(part.name()).arg("--folder").arg(folder).arg("--bin").arg(&self.bin);
         command.arg("--policies").arg(self.workspace.join("policies"));
-        if matches!(part, Part::Memory | Part::Revalidation) {
-            command.arg("--spec").arg(self.workspace.join("policies/specs/coding-agent.toml"));
-        }
         command
     }
 

@@ -28,6 +28,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::build::{Build, workspace};
+
 use cache::Cache;
 use frame::Start;
 use kernel::KernelName;
@@ -36,7 +38,6 @@ use progress::Progress;
 use session::{Plan, Session};
 
 pub(crate) use guest::run as run_guest;
-pub(crate) use stage::workspace;
 
 /// The VM itself failed: it did not boot, agentd did not start, or it died under the command.
 pub(crate) const EXIT_VM_FAILED: u8 = 125;
@@ -68,6 +69,9 @@ pub(crate) struct VmArgs {
     /// Take the binaries that are there
     #[arg(long)]
     no_build: bool,
+    /// Install the release that users get, rather than the build of the tests
+    #[arg(long)]
+    release: bool,
     /// Run COMMAND even when agentd did not start
     #[arg(long)]
     allow_failed_agentd: bool,
@@ -98,9 +102,14 @@ enum YesNo {
 pub(crate) fn run(args: &VmArgs) -> Result<ExitCode> {
     let running = signals::watch()?;
     let progress = Progress::new(args.quiet);
-    tools::ensure_installed()?;
-    let workspace = stage::workspace()?;
+    let workspace = workspace()?;
+    let build = Build::new(&workspace, args.release);
     let cache = Cache::open(&workspace)?;
+    {
+        // Two at once would get into each other's way in apt.
+        let _lock = cache.lock()?;
+        tools::ensure_installed()?;
+    }
     if args.list_kernels {
         let _lock = cache.lock()?;
         print!("{}", kernel::list(&cache, args.refresh, progress)?);
@@ -111,7 +120,8 @@ pub(crate) fn run(args: &VmArgs) -> Result<ExitCode> {
         bail!("a shell needs a terminal; give a command after `--`");
     }
     if !args.bare && !args.no_build {
-        stage::build(&workspace, progress)?;
+        let _step = progress.step("building");
+        build.run(&[])?;
     }
 
     let directory = cache.work_directory("run")?;
@@ -124,7 +134,7 @@ pub(crate) fn run(args: &VmArgs) -> Result<ExitCode> {
     let kernel = kernel::prepare(&cache, args.kernel, args.refresh, progress)?;
     let root = rootfs::prepare(&cache, progress)?;
     let payload = directory.path().join("payload.tar");
-    stage::write_payload(&workspace, &cache, args.bare, &payload)?;
+    stage::write_payload(&workspace, (!args.bare).then_some(&build), &cache, &payload)?;
     let mut disks = vec![
         Disk { path: root, serial: "root".into(), keep: false },
         Disk { path: kernel.modules.clone(), serial: "modules".into(), keep: false },

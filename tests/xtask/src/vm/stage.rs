@@ -4,65 +4,34 @@
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::build::Build;
+
 use super::cache::Cache;
-use super::progress::Progress;
 use super::tools::{run, tool};
 
-/// Packages with programs that the VM gets: the daemon, its command, and the scenarios' triggers.
-const PACKAGES: [&str; 3] = ["agentd", "agentctl", "agentguard-scenarios"];
+/// What is installed and built of Rust.
+const PROGRAMS: [&str; 3] =
+    ["usr/sbin/agentd", "usr/bin/agentctl", "usr/libexec/agentguard/agentguard-trigger"];
 
 const TARGET: &str = include_str!("../../../vm/overlay/usr/lib/systemd/system/agentguard-vm.target");
 const SERVICE: &str = include_str!("../../../vm/overlay/usr/lib/systemd/system/agentguard-vm.service");
 
-/// The root of the workspace that this program was built from.
-pub(crate) fn workspace() -> Result<PathBuf> {
-    let manifest =
-        std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    let manifest = PathBuf::from(manifest);
-    match manifest.ancestors().nth(2) {
-        Some(root) if root.join("Cargo.toml").exists() => Ok(root.to_owned()),
-        _ => bail!("cannot find the workspace above {}", manifest.display()),
-    }
-}
-
-/// Builds what the VM is going to run.
-pub(crate) fn build(workspace: &Path, progress: Progress) -> Result<()> {
-    progress.note("building the release (cargo build --release)");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let metadata = run(Command::new(&cargo)
-        .args(["metadata", "--no-deps", "--format-version=1"])
-        .current_dir(workspace))?;
-    let metadata: serde_json::Value =
-        serde_json::from_str(&metadata).context("cargo metadata is not JSON")?;
-    let members: Vec<&str> = metadata["packages"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|package| package["name"].as_str())
-        .collect();
-    let mut command = Command::new(cargo);
-    command.args(["build", "--release", "--bins", "--quiet"]).current_dir(workspace).stdout(Stdio::null());
-    for package in PACKAGES.iter().filter(|package| members.contains(package)) {
-        command.args(["--package", package]);
-    }
-    if !command.status().context("cannot run cargo")?.success() {
-        bail!("the build failed");
-    }
-    Ok(())
-}
-
-/// Writes the payload disk. With `bare`, AgentGuard itself is not on it.
-pub(crate) fn write_payload(workspace: &Path, cache: &Cache, bare: bool, payload: &Path) -> Result<()> {
+/// Writes the payload disk. Without a build, AgentGuard itself is not on it.
+pub(crate) fn write_payload(
+    workspace: &Path,
+    build: Option<&Build>,
+    cache: &Cache,
+    payload: &Path,
+) -> Result<()> {
     let overlay = cache.work_directory("overlay")?;
-    write_overlay(overlay.path(), !bare)?;
+    write_overlay(overlay.path(), build.is_some())?;
     let mut archive = tool("tar");
     archive.args(["--numeric-owner", "--owner=0", "--group=0", "-cf"]).arg(payload);
-    if !bare {
-        let stage = install(workspace, cache)?;
+    if let Some(build) = build {
+        let stage = install(workspace, build, cache)?;
         // Entries by name rather than `.`: the root directory itself is not ours to change.
         archive.arg("-C").arg(&stage).args(top_level(&stage)?);
     }
@@ -71,23 +40,11 @@ pub(crate) fn write_payload(workspace: &Path, cache: &Cache, bare: bool, payload
     Ok(())
 }
 
-fn install(workspace: &Path, cache: &Cache) -> Result<PathBuf> {
-    let script = workspace.join("packaging/install");
-    let binaries = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| workspace.join("target"), |directory| workspace.join(directory))
-        .join("release");
-    if !script.exists() {
-        bail!(
-            "{} is missing: there is nothing to install (use --bare for a VM without AgentGuard)",
-            script.display()
-        );
-    }
+fn install(workspace: &Path, build: &Build, cache: &Cache) -> Result<PathBuf> {
     for program in ["agentd", "agentctl"] {
-        if !binaries.join(program).exists() {
-            bail!(
-                "{} is missing: run `cargo build --release` first, or leave out --no-build",
-                binaries.join(program).display()
-            );
+        let program = build.program(program);
+        if !program.exists() {
+            bail!("{} is missing: leave out --no-build", program.display());
         }
     }
     let stage = cache.root.join("stage");
@@ -95,7 +52,12 @@ fn install(workspace: &Path, cache: &Cache) -> Result<PathBuf> {
         std::fs::remove_dir_all(&stage)?;
     }
     std::fs::create_dir_all(&stage)?;
-    run(tool(&script).current_dir(workspace).arg("--destdir").arg(&stage).arg("--build-dir").arg(&binaries))?;
+    let mut install = tool(workspace.join("packaging/install"));
+    install.current_dir(workspace).arg("--destdir").arg(&stage).arg("--build-dir").arg(build.folder());
+    run(&mut install)?;
+    for program in PROGRAMS {
+        strip(&stage.join(program))?;
+    }
     if !stage.join("usr").exists() {
         bail!("packaging/install put nothing below {}", stage.display());
     }
@@ -125,8 +87,12 @@ fn write_overlay(root: &Path, with_agentd: bool) -> Result<()> {
     let own = library.join("xtask");
     std::fs::copy(std::env::current_exe()?, &own)?;
     std::fs::set_permissions(&own, Permissions::from_mode(0o755))?;
-    // Its debug information is most of the file and every boot would unpack it.
-    run(tool("strip").arg("--strip-debug").arg(&own))?;
+    strip(&own)
+}
+
+/// Debug information is most of a program, and every boot would unpack it.
+fn strip(program: &Path) -> Result<()> {
+    run(tool("strip").arg("--strip-debug").arg(program))?;
     Ok(())
 }
 
