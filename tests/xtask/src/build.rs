@@ -53,8 +53,11 @@ impl Build {
         command.args(["build", "--quiet", "--bins", "--locked"]);
         if self.release {
             command.arg("--release");
+            command.args(INSTALLED.iter().chain(further).flat_map(|package| ["--package", package]));
+        } else {
+            // With the features of all packages together, as the tests are built: else dependencies are built twice.
+            command.arg("--workspace");
         }
-        command.args(INSTALLED.iter().chain(further).flat_map(|package| ["--package", package]));
         command
     }
 

@@ -55,9 +55,6 @@ fn install(workspace: &Path, build: &Build, cache: &Cache) -> Result<PathBuf> {
     let mut install = tool(workspace.join("packaging/install"));
     install.current_dir(workspace).arg("--destdir").arg(&stage).arg("--build-dir").arg(build.folder());
     run(&mut install)?;
-    for program in PROGRAMS {
-        strip(&stage.join(program))?;
-    }
     if !stage.join("usr").exists() {
         bail!("packaging/install put nothing below {}", stage.display());
     }
@@ -65,6 +62,9 @@ fn install(workspace: &Path, build: &Build, cache: &Cache) -> Result<PathBuf> {
         if stage.join(link).exists() {
             bail!("packaging/install wrote to /{link}, which is a link on the target; use /usr/{link}");
         }
+    }
+    for program in PROGRAMS {
+        strip(&stage.join(program))?;
     }
     Ok(stage)
 }
