@@ -6,6 +6,8 @@ use std::io;
 
 use agentguard_api::ClientError;
 
+use crate::screen::printable_line;
+
 /// The exit codes as users read them, in `--help`, the man pages and the reference.
 pub const EXIT_CODES: &str = "\
 Exit status:
@@ -37,35 +39,36 @@ impl Outcome {
     }
 }
 
-/// A command that could not do what was asked. The message is one line, complete with its causes.
+/// A command that could not do what was asked. The message is one line, complete with its causes; what it quotes of files
+/// and names moves no cursor.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Anything without a class of its own.
-    #[error("{0}")]
+    #[error("{}", seen(.0))]
     Failed(String),
     /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
     /// What was typed has no meaning.
-    #[error("{0}")]
+    #[error("{}", seen(.0))]
     Usage(String),
     /// Nobody answers on the socket.
-    #[error("{0}")]
+    #[error("{}", seen(.0))]
     Unreachable(String),
     /// The caller may not do this.
-    #[error("{0}")]
+    #[error("{}", seen(.0))]
     Permission(String),
     /// agentd understood and said no.
-    #[error("{0}")]
+    #[error("{}", seen(.0))]
     Refused(String),
     /// No answer in time.
-    #[error("{0}")]
+    #[error("{}", seen(.0))]
     Timeout(String),
     /// The program of `run` is there but does not run.
-    #[error("{0}")]
+    #[error("{}", seen(.0))]
     CannotExecute(String),
     /// The program of `run` is not there.
-    #[error("{0}")]
+    #[error("{}", seen(.0))]
     NotFound(String),
 }
 
@@ -96,6 +99,11 @@ impl From<ClientError> for Failure {
     }
 }
 
+/// Each line of a message without control characters.
+fn seen(words: &str) -> String {
+    words.lines().map(printable_line).collect::<Vec<_>>().join("\n")
+}
+
 /// An error and its causes on one line, leaving out causes that the line already says.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
@@ -108,4 +116,15 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_shows_what_it_quotes_and_does_not_obey_it() {
+        let failure = Failure::Failed("server \"\u{1b}[2J\":\n\tsays too much\r".to_owned());
+        assert_eq!(failure.to_string(), "server \"\\u{1b}[2J\":\n    says too much\\r");
+    }
 }

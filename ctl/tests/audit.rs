@@ -269,10 +269,62 @@ fn an_export_of_a_changed_log_says_so_and_is_1() {
     let host = Host::new();
     host.change("/root/.ssh/id_ed25519", "/root/.ssh/id_rsa");
     for form in ["json", "csv", "html"] {
-        let (status, out, _) = host.audit(&["export", "--format", form]);
+        let (status, out, error) = host.audit(&["export", "--format", form]);
         assert_eq!(status, 1);
         assert!(form == "csv" || out.contains("was changed"), "{form}");
+        assert_eq!(error, "agentctl: the audit log is NOT intact: 1 finding; see agentctl audit verify\n");
     }
+}
+
+#[test]
+fn each_row_of_the_csv_export_says_what_was_found() {
+    let host = Host::new();
+    let rows = || {
+        let (_, out, _) = host.audit(&["export", "--format", "csv", "--control", "CM-3"]);
+        let mut table = csv::Reader::from_reader(out.as_bytes());
+        table.records().map(|row| row.unwrap()).collect::<Vec<csv::StringRecord>>()
+    };
+    assert!(rows().iter().all(|row| row[15].starts_with("intact: ") && row[16].is_empty()));
+    let text = fs::read_to_string(host.segment()).unwrap();
+    let line = text.lines().find(|line| line.contains("POLICY_HOTRELOAD")).unwrap();
+    fs::write(host.segment(), format!("{text}{line}\n")).unwrap();
+    let found: Vec<String> =
+        rows().iter().filter(|row| &row[10] == "POLICY_HOTRELOAD").map(|row| row[16].to_owned()).collect();
+    assert_eq!(found, ["duplicate", "duplicate"]);
+    assert!(rows().iter().all(|row| &row[15] == "NOT intact: 1 finding"));
+}
+
+#[test]
+fn an_export_replaces_a_file_and_nothing_else() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let host = Host::new();
+    let below = host.dir.parent().unwrap().join("out");
+    fs::create_dir(&below).unwrap();
+    let (path, link) = (below.join("export.json"), below.join("link"));
+    let export = |path: &Path| host.audit(&["export", "--format", "json", "--out", path.to_str().unwrap()]);
+    fs::write(&path, "old").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    symlink(&path, &link).unwrap();
+    let (status, _, error) = export(&link);
+    assert!(status == 1 && error.contains("link: there is something else than a file"), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    assert_eq!(export(&path).0, 0);
+    assert!(fs::read_to_string(&path).unwrap().starts_with('{'));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(&below).unwrap().count(), 2, "nothing is left beside it");
+}
+
+#[test]
+fn a_changed_line_is_not_shown_and_moves_no_cursor() {
+    let host = Host::new();
+    let text = fs::read_to_string(host.segment()).unwrap();
+    fs::write(host.segment(), text.replacen("{\"actor\"", "{\"\u{9b}2Jx\":1,\"actor\"", 1)).unwrap();
+    let (status, _, error) = host.audit(&["show"]);
+    assert!(status == 1 && error.starts_with("agentctl: 1 line cannot be read, the first is "), "{error}");
+    assert!(!error.contains('\u{9b}') && error.contains("\\u{9b}2J"), "{error}");
+    host.change("git push --force", "git push --farce");
+    let (_, out, error) = host.audit(&["show"]);
+    assert!(!out.contains("farce") && error.starts_with("agentctl: 2 lines"), "{error}");
 }
 
 #[test]

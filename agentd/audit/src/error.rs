@@ -54,7 +54,7 @@ pub enum AuditError {
     /// The numbers are used up, which is more likely a mistake of the file than of the years.
     #[error("the audit log has no numbers left")]
     Full,
-    /// A line that is no record.
+    /// A line that is no record, or one that was changed.
     #[error("{path}:{line}: {what}")]
     Line {
         /// The segment.

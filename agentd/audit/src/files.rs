@@ -38,7 +38,7 @@ pub(crate) struct Found {
 }
 
 /// What is in the directory: segments in order, and names that do not belong there.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listing {
     pub(crate) segments: Vec<Found>,
     pub(crate) strangers: Vec<PathBuf>,

@@ -14,6 +14,7 @@
 
 pub mod codes;
 pub mod controls;
+mod end;
 mod error;
 mod files;
 mod head;

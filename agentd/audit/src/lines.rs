@@ -1,7 +1,7 @@
 //! Lines of a segment, one at a time, none longer than a record may be.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Take};
 use std::path::Path;
 
 use crate::error::{AuditError, at};
@@ -33,14 +33,20 @@ pub(crate) enum Shape {
 
 /// The lines of a file.
 pub(crate) struct Lines {
-    file: BufReader<File>,
+    file: BufReader<Take<File>>,
     number: u64,
     end: u64,
 }
 
 impl Lines {
     pub(crate) fn open(path: &Path) -> Result<Self, AuditError> {
-        Ok(Self { file: BufReader::new(File::open(path).map_err(at(path))?), number: 0, end: 0 })
+        Self::up_to(path, u64::MAX)
+    }
+
+    /// Of the first `len` bytes.
+    pub(crate) fn up_to(path: &Path, len: u64) -> Result<Self, AuditError> {
+        let file = File::open(path).map_err(at(path))?;
+        Ok(Self { file: BufReader::new(file.take(len)), number: 0, end: 0 })
     }
 
     /// The next line, or none at the end.

@@ -1,4 +1,5 @@
-//! Records by what they are about: for `show` and `export`. Proves nothing; that is what `verify` is for.
+//! Records by what they are about: for `show` and `export`. What is no record, or does not have the hash of what it says,
+//! is an error; more is not proven here, that is what `verify` is for.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -109,9 +110,15 @@ impl Records {
             };
             let wrong = |what: String| AuditError::Line { path: path.clone(), line: line.number, what };
             return match line.shape {
-                Shape::Whole(bytes) => {
-                    AuditRecord::parse(&bytes).map(Some).map_err(|invalid| wrong(invalid.to_string()))
-                }
+                Shape::Whole(bytes) => match AuditRecord::parse(&bytes) {
+                    Ok(record) if record.computed_hash().ok().as_ref() == Some(&record.hash) => {
+                        Ok(Some(record))
+                    }
+                    Ok(_) => Err(wrong(
+                        "the record was changed: it does not have the hash of what it says".to_owned(),
+                    )),
+                    Err(invalid) => Err(wrong(invalid.to_string())),
+                },
                 Shape::Torn(_) => Err(wrong("the line is cut off".to_owned())),
                 Shape::TooLong { .. } => Err(wrong("the line is longer than any record".to_owned())),
             };

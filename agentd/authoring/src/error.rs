@@ -2,6 +2,8 @@
 
 use agentguard_core::spec::SpecError;
 
+use crate::text::one_line;
+
 /// Why no spec could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthoringError {
@@ -38,11 +40,11 @@ pub enum AuthoringError {
 
 impl AuthoringError {
     pub(crate) fn value(key: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Value { key: key.into(), problem: problem.into() }
+        Self::Value { key: one_line(&key.into()), problem: one_line(&problem.into()) }
     }
 
     pub(crate) fn file(file: &str, problem: impl Into<String>) -> Self {
-        Self::File { file: file.to_owned(), problem: problem.into() }
+        Self::File { file: file.to_owned(), problem: one_line(&problem.into()) }
     }
 
     /// Of JSON that could not be read. Its message ends with the place, which is told in front.
@@ -50,13 +52,13 @@ impl AuthoringError {
         let (line, column) = (error.line(), error.column());
         let whole = error.to_string();
         let place = format!(" at line {line} column {column}");
-        let problem = whole.strip_suffix(&place).unwrap_or(&whole).to_owned();
+        let problem = one_line(whole.strip_suffix(&place).unwrap_or(&whole));
         Self::Line { file: file.to_owned(), line: line.max(1), problem }
     }
 
     /// Of YAML that could not be read.
     pub(crate) fn yaml(file: &str, error: &yaml_serde::Error) -> Self {
-        let problem = error.to_string().replace('\n', " ");
+        let problem = one_line(&error.to_string().replace('\n', " "));
         match error.location() {
             Some(place) => Self::Line { file: file.to_owned(), line: place.line().max(1), problem },
             None => Self::file(file, problem),
@@ -65,7 +67,7 @@ impl AuthoringError {
 
     /// Of TOML that could not be read.
     pub(crate) fn toml(source: crate::Source<'_>, error: &toml::de::Error) -> Self {
-        let problem = error.message().replace('\n', " ");
+        let problem = one_line(&error.message().replace('\n', " "));
         let start = error.span().map_or(0, |span| span.start);
         Self::Line { file: source.file.to_owned(), line: crate::text::line_at(source.text, start), problem }
     }

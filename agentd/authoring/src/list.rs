@@ -51,6 +51,11 @@ impl<T: PartialEq> List<T> {
         self.0.iter()
     }
 
+    /// Takes out what is not to be kept.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Entry<T>) -> bool) {
+        self.0.retain(keep);
+    }
+
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

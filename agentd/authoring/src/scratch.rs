@@ -17,7 +17,7 @@ const HEAD: [&str; 12] = [
     "Add what the work needs, one line at a time:",
     "  files.write, files.create, files.delete   \"${workspace}/**\" to change files there",
     "  exec.allow                                \"/usr/bin/git\" to run a program",
-    "  exec.commands_hold                        \"git push *\" to ask a person first",
+    "  exec.commands_hold                        \"{git,*/git} push\", \"{git,*/git} push *\" to ask a person first",
     "  network.connect                           { to = \"api.example.com\", ports = [443] } to reach a host",
     "",
     "To see what is missing, let it run in observe mode and make a spec of what was recorded:",

@@ -231,6 +231,115 @@ fn permissions_of_claude_code_become_their_spec() {
     assert_eq!(connect("a.example.org:443"), Verdict::Hold);
 }
 
+/// Each file of permissions, and what the spec that it makes says to requests.
+#[test]
+fn what_claude_code_denies_or_asks_no_grant_lets_through() {
+    use Verdict::{Allow, Deny, Hold};
+    let read = |path| (Operation::Path(PathOp::Read), path);
+    let delete = |path| (Operation::Path(PathOp::Delete), path);
+    let command = |line| (Operation::Path(PathOp::Command), line);
+    let connect = |peer| (Operation::Address(AddressOp::Connect), peer);
+    type Asked<'a> = ((Operation, &'a str), Verdict);
+    let cases: [(&str, &[Asked<'_>]); 13] = [
+        (
+            r#""allow": ["Edit(/src/**)"], "deny": ["Read(./.env)"]"#,
+            &[
+                (read("/home/ada/project/src/.env"), Deny),
+                (delete("/home/ada/project/src/.env"), Deny),
+                (read("/home/ada/project/src/a/.env/b"), Deny),
+                (read("/home/ada/project/src/a.rs"), Allow),
+            ],
+        ),
+        (
+            r#""additionalDirectories": ["/srv/x"], "deny": ["Read(//srv/**/*.key)"]"#,
+            &[(read("/srv/x/a.key"), Deny), (read("/srv/x/b/a.key"), Deny), (read("/srv/x/a"), Allow)],
+        ),
+        (
+            r#""additionalDirectories": ["/srv/x"], "deny": ["Read(//srv/**)"]"#,
+            &[(read("/srv/x/a"), Deny), (read("/srv/x"), Deny)],
+        ),
+        (
+            r#""deny": ["Bash(git:*)"], "ask": ["Bash(git push:*)"]"#,
+            &[(command("git push"), Deny), (command("git push origin"), Deny), (command("ls"), Allow)],
+        ),
+        (
+            r#""deny": ["Bash(* --force)"], "ask": ["Bash(git push:*)"]"#,
+            &[(command("git push --force"), Deny), (command("git push"), Deny)],
+        ),
+        (
+            r#""deny": ["WebFetch"], "allow": ["WebFetch(domain:a.com)"], "ask": ["WebFetch(domain:b.com)"]"#,
+            &[(connect("a.com:443"), Deny), (connect("b.com:443"), Deny)],
+        ),
+        (r#""ask": ["WebFetch"], "allow": ["WebFetch(domain:a.com)"]"#, &[(connect("a.com:443"), Hold)]),
+        (
+            r#""deny": ["WebFetch(domain:*.A.com.)"], "ask": ["WebFetch(domain:b.a.com)"], "allow": ["Bash(curl https://c.a.com)", "WebFetch(domain:d.com)"]"#,
+            &[(connect("b.a.com:443"), Deny), (connect("c.a.com:443"), Deny), (connect("d.com:443"), Allow)],
+        ),
+        (
+            r#""deny": ["Read(~/secret/**)"], "ask": ["Read(~/secret/a/**)"]"#,
+            &[(read("/home/ada/secret/a/b"), Deny), (read("/home/ada/secret/b"), Deny)],
+        ),
+        (
+            r#""deny": ["Read(**/secret.md)"], "ask": ["Read(docs/*.md)"], "defaultMode": "acceptEdits""#,
+            &[
+                (read("/home/ada/project/docs/secret.md"), Deny),
+                (read("/home/ada/project/docs/a.md"), Hold),
+                (read("/home/ada/project/src/a.md"), Allow),
+            ],
+        ),
+        (
+            r#""deny": ["Read(~/**/.env)"], "ask": ["Read(//**/*.key)"], "allow": ["Edit(/src/**)"], "additionalDirectories": ["~/other"]"#,
+            &[
+                (read("/home/ada/project/src/.env"), Deny),
+                (read("/home/ada/project/.env"), Deny),
+                (read("/home/ada/other/.env"), Deny),
+                (read("/home/ada/other/a.key"), Hold),
+                (read("/home/ada/project/src/a.key"), Hold),
+                (read("/home/ada/.claude/a.key"), Hold),
+                (read("/usr/lib/a.key"), Hold),
+                (read("/home/ada/other/a"), Allow),
+            ],
+        ),
+        (
+            r#""deny": ["Read"], "allow": ["Read(~/notes/**)"], "additionalDirectories": ["/srv/x"]"#,
+            &[
+                (read("/home/ada/notes/a"), Deny),
+                (read("/srv/x/a"), Deny),
+                (read("/home/ada/project/a"), Deny),
+            ],
+        ),
+        (
+            r#""ask": ["Edit"], "allow": ["Edit(~/notes/**)", "Read(~/more/**)"]"#,
+            &[(read("/home/ada/notes/a"), Hold), (read("/home/ada/more/a"), Allow)],
+        ),
+    ];
+    for (permissions, requests) in cases {
+        let draft = of_import("settings.json", &format!("{{\"permissions\": {{{permissions}}}}}"), None);
+        let evaluator = evaluator(&draft);
+        for ((operation, object), wanted) in requests {
+            let said = verdict(&evaluator, *operation, object);
+            assert_eq!(said, *wanted, "{permissions}: {operation} {object}\n{}", shown(&draft));
+        }
+    }
+}
+
+#[test]
+fn a_command_that_a_person_is_asked_about_is_held_however_it_is_called() {
+    let text = "programs = [\"git\"]\nasks = [\"git push *\", \"git {fetch,pull}\", \"/opt/x *\"]\n";
+    let answers = Answers::parse("a.toml", text).unwrap();
+    let draft =
+        good(conversation::draft(&Conversation { identity: Identity::named("a"), answers: &answers }));
+    let evaluator = evaluator(&draft);
+    let command = |line: &str| verdict(&evaluator, Operation::Path(PathOp::Command), line);
+    for line in
+        ["git push", "git push origin", "/usr/bin/git push", "/usr/bin/git push x", "git pull", "/opt/x 1"]
+    {
+        assert_eq!(command(line), Verdict::Hold, "{line}");
+    }
+    assert_eq!(command("git push --force"), Verdict::Deny);
+    assert_eq!(command("git pushy"), Verdict::Allow);
+}
+
 #[test]
 fn a_spec_as_json_grants_the_same_as_the_spec() {
     for (file, text) in &shipped() {
@@ -257,6 +366,7 @@ fn wrong_imports_are_told_in_one_line() {
         ("{\"mcpServers\": {\"a\": {}}}", None, "x: server \"a\": says not just one of"),
         (MCP, None, "x: has several servers; choose one of filesystem, shop-db, tickets"),
         (MCP, Some("b"), "x: has no server `b`"),
+        ("{\"mcpServers\": {\"a\\u001b[2J\\n\": {}}}", None, "x: server \"a\\u{1b}[2J\\n\": says not"),
         ("{\n\"agent\": {\"name\": \"a\", \"role\": \"boss\"}}", None, "x:2: unknown variant `boss`"),
         ("{\"permissions\": {\"allow\": [1]}}", None, "x:1: invalid type"),
         ("[agent\nname = 1\n", None, "x:1: not valid TOML"),

@@ -9,7 +9,7 @@ use crate::need::Need;
 use crate::spec;
 
 /// Time limit of the trigger where a scenario does not say one. Emulated machines are slow.
-const DEFAULT_LIMIT_SEC: u64 = 60;
+const DEFAULT_LIMIT_SEC: u64 = 180;
 
 /// What kind of thing is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

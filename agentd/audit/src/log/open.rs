@@ -7,7 +7,9 @@
 //! anything else                                  a new segment from LOG_BROKEN on; nothing is touched
 //! ```
 //!
-//! Only the newest segment is read: what is older is for `verify`, which takes longer than a start may.
+//! Only the newest segment is read: what is older is for `verify`, which takes longer than a start may. Who signed the
+//! head is not asked either, because this crate knows no keys: LOG_OPENED keeps the head as it was found, and `verify`
+//! asks. Otherwise the first signature of the new writer would cover what a forged head attested.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,18 +18,21 @@ use serde_json::json;
 
 use super::{AuditLog, Options, SELF, lock};
 use crate::codes;
+use crate::end::Parts;
 use crate::error::{AuditError, at};
 use crate::files::{self, Found, Segment};
 use crate::head::{Head, nothing};
 use crate::lines::{Lines, Shape, last_record};
 use crate::record::{AuditRecord, Entry, Receipt, sha256};
-use crate::sign::Signer;
+use crate::sign::{Attestation, Signer};
 
 /// How a log was left.
 struct Left {
     /// The last record that is as it should be.
     newest: Receipt,
     attested: u64,
+    /// The head that says so, whoever signed it.
+    head: Option<Attestation>,
     how: How,
 }
 
@@ -108,9 +113,14 @@ impl AuditLog {
                 self.write(Entry::new(codes::LOG_BROKEN, SELF).detail(detail), now_ns)?;
             }
         }
-        // What the head did not attest is signed from here on: say how much that is.
+        // What the head did not attest is signed from here on: say how much that is, and by which head.
         let unattested = left.newest.seq.saturating_sub(left.attested);
-        let detail = json!({ "host": self.options.host, "unattested": unattested });
+        let mut detail = json!({ "host": self.options.host, "unattested": unattested });
+        if let (Some(fields), Some(head)) = (detail.as_object_mut(), &left.head) {
+            let code = codes::LOG_OPENED.name;
+            let head = serde_json::to_value(head).map_err(|source| AuditError::Json { code, source })?;
+            fields.insert("head".to_owned(), head);
+        }
         self.write(Entry::new(codes::LOG_OPENED, SELF).detail(detail), now_ns)?;
         self.retain(now_ns)?;
         self.checkpoint(now_ns)?;
@@ -123,31 +133,32 @@ fn survey(dir: &Path) -> Result<Left, AuditError> {
     let Some((last, before)) = listing.segments.split_last() else {
         return Ok(without_segments(head));
     };
-    let (head, wrong) = match head {
-        Head::There(signed) => (Some(signed.receipt()), None),
+    let (signed, wrong) = match head {
+        Head::There(signed) => (Some(signed), None),
         Head::Missing => (None, Some("head.json is missing".to_owned())),
         Head::Unreadable(why) => (None, Some(format!("head.json cannot be read: {why}"))),
     };
+    let head = signed.as_ref().map(Attestation::receipt);
     let base = base(last, before, head.as_ref())?;
     let scan = Scan::of(last, base.as_ref(), head.as_ref().map(|head| head.seq))?;
-    Ok(judge(last, base, scan, head, wrong))
+    Ok(Left { head: signed, ..judge(last, base, scan, head, wrong) })
 }
 
 fn without_segments(head: Head) -> Left {
-    let (newest, how) = match head {
-        Head::Missing => (nothing(), How::New),
-        Head::There(signed) if signed.statement.seq == 0 => (nothing(), How::New),
+    let (newest, head, how) = match head {
+        Head::Missing => (nothing(), None, How::New),
+        Head::There(signed) if signed.statement.seq == 0 => (nothing(), None, How::New),
         Head::There(signed) => {
             let (found, last_used) = ("all segments are missing".to_owned(), signed.statement.seq);
-            (signed.receipt(), How::Broken { found, last_used })
+            (signed.receipt(), Some(signed), How::Broken { found, last_used })
         }
         Head::Unreadable(why) => {
             let found = format!("all segments are missing, and head.json cannot be read: {why}");
-            (nothing(), How::Broken { found, last_used: 0 })
+            (nothing(), None, How::Broken { found, last_used: 0 })
         }
     };
     let attested = newest.seq;
-    Left { newest, attested, how }
+    Left { newest, attested, head, how }
 }
 
 /// The record before the newest segment, where it is known.
@@ -180,8 +191,15 @@ fn judge(
             Some(format!("head.json attests only {}, older than the newest segment", head.seq))
         } else if scan.watched.as_ref().is_some_and(|hash| *hash != head.hash) {
             Some(format!("record {} is not the one that head.json attests", head.seq))
+        } else if let Some(seq) = scan.checkpoint.filter(|seq| *seq > head.seq.saturating_add(1)) {
+            // The head is written first, so this one is older than it was.
+            Some(format!(
+                "head.json attests only {}, but checkpoint {seq} was written after a newer one",
+                head.seq
+            ))
         } else {
-            None
+            let what = |seq| format!("record {seq} was put behind the end of the log, which was closed");
+            scan.behind_end.map(what)
         }
     });
     let tail = Tail { path: last.path.clone(), len: scan.good_len, since_ns: scan.since_ns };
@@ -193,7 +211,7 @@ fn judge(
             How::Broken { found, last_used: newest.seq.max(attested).max(in_file) }
         }
     };
-    Left { newest, attested, how }
+    Left { newest, attested, head: None, how }
 }
 
 /// The newest segment, read from its beginning.
@@ -209,6 +227,13 @@ struct Scan {
     /// Whose hash is asked for.
     watch: Option<u64>,
     watched: Option<String>,
+    parts: Parts,
+    /// The record that is watched is an end.
+    ended: bool,
+    /// The first record behind that end that agentd cannot have written.
+    behind_end: Option<u64>,
+    /// The newest checkpoint.
+    checkpoint: Option<u64>,
 }
 
 impl Scan {
@@ -259,6 +284,14 @@ impl Scan {
             self.watch(record.seq.saturating_sub(1), &record.prev);
         }
         self.watch(record.seq, &record.hash);
+        let part = self.parts.of(&record);
+        if self.ended && !part.may_follow_end() {
+            self.behind_end.get_or_insert(record.seq);
+        }
+        self.ended |= self.watch == Some(record.seq) && part.is_end();
+        if record.code == codes::LOG_CHECKPOINT.name {
+            self.checkpoint = Some(record.seq);
+        }
         self.newest = Some(record.receipt());
         self.good_len = end;
     }

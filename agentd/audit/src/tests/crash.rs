@@ -114,6 +114,44 @@ fn damage_begins_a_new_segment_and_touches_nothing() {
     }
 }
 
+/// A closed log whose next start came no further than its first records: they are signed by the start after it.
+#[test]
+fn a_start_that_failed_after_an_end_in_order_is_no_tampering() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), 3);
+    for _ in 0..2 {
+        let failed = AuditLog::open(dir.path(), options(), Arc::new(Key("broken")), NOON + 10);
+        assert!(matches!(failed, Err(crate::AuditError::Sign(_))));
+    }
+    append_bytes(segments(dir.path()).last().unwrap(), b"{\"actor\"");
+    drop(open(dir.path(), NOON + 20));
+    let report = checked(dir.path());
+    assert_eq!((report.findings, report.unattested), (vec![], 2));
+}
+
+#[test]
+fn a_forged_retention_that_was_signed_does_not_hide_a_real_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let short = || Options { retention_days: 10, ..options() };
+    let open = |now_ns| AuditLog::open(dir.path(), short(), Arc::new(Key("host")), now_ns).unwrap();
+    let mut log = open(NOON);
+    for day in 0..3 {
+        log.append(entry(day), NOON + day * DAY_NS).unwrap();
+    }
+    log.tick(NOON + 2 * DAY_NS).unwrap();
+    let newest = log.newest().clone();
+    drop(log);
+    let removed = crate::lines::last_record(&segments(dir.path())[0]).unwrap().unwrap();
+    let detail = json!({"segments": [{"last_seq": removed.seq, "last_hash": removed.hash}]});
+    let forged = Entry::new(codes::LOG_RETENTION, "agentd").detail(detail);
+    let forged = crate::AuditRecord::chain(forged, newest.seq + 1, NOON + 2 * DAY_NS, &newest.hash).unwrap();
+    append_bytes(segments(dir.path()).last().unwrap(), &forged.line().unwrap());
+    drop(open(NOON + 12 * DAY_NS));
+    let report = checked(dir.path());
+    assert_eq!((report.findings, report.unattested), (vec![], 1));
+    assert_eq!(report.first_seq, Some(removed.seq + 1));
+}
+
 fn change(dir: &Path, from: &str, to: &str) {
     let path = segments(dir).remove(0);
     let content = fs::read_to_string(&path).unwrap();

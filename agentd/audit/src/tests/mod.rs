@@ -91,7 +91,7 @@ static LOG: LazyLock<Vec<(OsString, Vec<u8>)>> = LazyLock::new(|| {
 });
 
 fn checked(dir: &Path) -> Report {
-    verify(dir, Checks { verifier: Some(&Trust), permissions: false, anchor: None }, &mut |_| ()).unwrap()
+    verify(dir, Checks { verifier: Some(&Trust), permissions: None, anchor: None }, &mut |_| ()).unwrap()
 }
 
 fn problems(report: &Report) -> Vec<(Problem, Option<u64>)> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::AuditRecord;
+use crate::Code;
 use crate::verify::Anchor;
 
 /// The log of a host and what an attacker can do to it.
@@ -53,6 +54,39 @@ impl Victim {
                 }
             });
         }
+    }
+
+    /// Puts a record behind the last one; the number it got.
+    fn append(&self, code: Code, detail: serde_json::Value) -> u64 {
+        let newest = segments(&self.dir).pop().unwrap();
+        let added = self.next(code, detail);
+        append_bytes(&newest, &added.line().unwrap());
+        added.seq
+    }
+
+    /// A record that follows the last one.
+    fn next(&self, code: Code, detail: serde_json::Value) -> AuditRecord {
+        let last = record(self.lines(segments(&self.dir).len() - 1).last().unwrap());
+        let entry = Entry::new(code, "agentd").detail(detail);
+        AuditRecord::chain(entry, last.seq + 1, NOON + 100, &last.hash).unwrap()
+    }
+
+    /// Removes the oldest segment and says that its time was up; the number of that record.
+    fn remove_oldest(&self) -> u64 {
+        let removed = record(self.lines(0).last().unwrap());
+        let segments_removed = json!([{"last_seq": removed.seq, "last_hash": removed.hash}]);
+        let seq = self.append(codes::LOG_RETENTION, json!({ "segments": segments_removed }));
+        fs::remove_file(&segments(&self.dir)[0]).unwrap();
+        seq
+    }
+
+    /// Has the head say that it attests the newest record. A signature cannot be made.
+    fn forge_head(&self) {
+        let last = record(self.lines(segments(&self.dir).len() - 1).last().unwrap());
+        edit_head(self, |head| {
+            head["statement"]["seq"] = json!(last.seq);
+            head["statement"]["hash"] = json!(last.hash);
+        });
     }
 
     fn head(&self) -> PathBuf {
@@ -382,6 +416,81 @@ const CASES: &[Case] = &[
             Some(1)
         },
     ),
+    case("a record is put behind the end", Problem::AfterClosed, |log| {
+        Some(log.append(codes::ADMISSION_ALLOW, json!({})))
+    }),
+];
+
+/// What agentd signs when it is started again after it ended in order, and what is found then.
+const REOPENED: &[Case] = &[
+    case("the oldest segment goes with a forged LOG_RETENTION", Problem::RetentionUnsigned, |log| {
+        log.remove_oldest();
+        Some(1)
+    }),
+    case("and bytes behind it that are cut off", Problem::RetentionUnsigned, |log| {
+        log.remove_oldest();
+        append_bytes(segments(&log.dir).last().unwrap(), b"{");
+        Some(1)
+    }),
+    case("and a forged LOG_REPAIRED behind it", Problem::RetentionUnsigned, |log| {
+        log.remove_oldest();
+        log.append(codes::LOG_REPAIRED, json!({}));
+        Some(1)
+    }),
+    case("and a forged LOG_OPENED behind it", Problem::RetentionUnsigned, |log| {
+        log.remove_oldest();
+        log.append(codes::LOG_OPENED, json!({"host": "test", "unattested": 0}));
+        Some(1)
+    }),
+    case("and a forged head that attests it", Problem::RetentionUnsigned, |log| {
+        log.remove_oldest();
+        log.forge_head();
+        Some(1)
+    }),
+    case("a record is put behind the end", Problem::AfterClosed, |log| {
+        Some(log.append(codes::ADMISSION_ALLOW, json!({})))
+    }),
+    case("a record is put behind the end, and agentd sees it", Problem::FoundBroken, |log| {
+        Some(log.append(codes::ADMISSION_ALLOW, json!({})) + 1)
+    }),
+    case("an end is put behind the end", Problem::AfterClosed, |log| {
+        Some(log.append(codes::LOG_CLOSED, json!({})))
+    }),
+    case("a record is put behind the end and a forged LOG_OPENED", Problem::AfterClosed, |log| {
+        let opened = log.append(codes::LOG_OPENED, json!({"host": "test", "unattested": 0}));
+        log.append(codes::ADMISSION_ALLOW, json!({}));
+        Some(opened)
+    }),
+    case("a record is put behind the end in front of a forged LOG_OPENED", Problem::AfterClosed, |log| {
+        let seq = log.append(codes::ADMISSION_ALLOW, json!({}));
+        log.append(codes::LOG_OPENED, json!({"host": "test", "unattested": 0}));
+        Some(seq)
+    }),
+    case("a record is put behind the end in a segment of its own", Problem::AfterClosed, |log| {
+        let added = log.next(codes::ADMISSION_ALLOW, json!({}));
+        let path = log.dir.join(crate::files::segment_name(added.seq));
+        fs::write(path, added.line().unwrap()).unwrap();
+        Some(added.seq)
+    }),
+    case("a record is put behind the end, and a forged head attests it", Problem::Signature, |log| {
+        let seq = log.append(codes::ADMISSION_ALLOW, json!({}));
+        log.forge_head();
+        Some(seq + 1)
+    }),
+    case("a record is put behind the end, and a stranger signs the head", Problem::UnknownKey, |log| {
+        let seq = log.append(codes::ADMISSION_ALLOW, json!({}));
+        log.forge_head();
+        edit_head(log, |head| head["statement"]["key_id"] = json!("mine"));
+        Some(seq + 1)
+    }),
+    case("a record is put behind the end, and the head is one from before", Problem::FoundBroken, |log| {
+        let other = tempfile::tempdir().unwrap();
+        let mut early = open(other.path(), NOON);
+        (0..40).for_each(|number| drop(early.append(entry(number), NOON + number).unwrap()));
+        early.tick(NOON + 40).unwrap();
+        fs::copy(other.path().join("head.json"), log.head()).unwrap();
+        Some(log.append(codes::ADMISSION_ALLOW, json!({})) + 1)
+    }),
 ];
 
 /// The number of a record whose line cannot be read any more: one more than the line before.
@@ -410,6 +519,23 @@ fn every_kind_of_tampering_is_found_at_its_record() {
     }
     assert!(missed.is_empty(), "{} of {}:\n{}", missed.len(), CASES.len(), missed.join("\n"));
     assert!(CASES.len() >= 20);
+}
+
+#[test]
+fn what_was_forged_while_agentd_was_away_is_found_although_agentd_signed_it() {
+    let mut missed = Vec::new();
+    for Case { name, tamper, found } in REOPENED {
+        let victim = Victim::new();
+        let seq = tamper(&victim);
+        for time in [NOON + 200, NOON + 300] {
+            open(&victim.dir, time).close(time + 1).unwrap();
+            let findings = victim.found();
+            if !findings.contains(&(*found, seq)) {
+                missed.push(format!("{name}: {found:?} of {seq:?} is not among {findings:?}"));
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
 /// A single change must not look like twenty.
@@ -468,7 +594,7 @@ fn an_older_copy_of_everything_is_found_by_an_anchor_alone() {
     copy.iter().for_each(|(content, path)| fs::write(path, content).unwrap());
     assert!(checked(dir.path()).is_clean(), "nothing in the directory tells");
     let anchored = |anchor: &Anchor| {
-        let checks = Checks { verifier: Some(&Trust), anchor: Some(anchor), permissions: false };
+        let checks = Checks { verifier: Some(&Trust), anchor: Some(anchor), permissions: None };
         problems(&verify(dir.path(), checks, &mut |_| ()).unwrap())
     };
     assert_eq!(anchored(&Anchor(newest.clone())), [(Problem::AnchorOutside, Some(newest.seq))]);

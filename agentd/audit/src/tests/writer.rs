@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::read::{Filter, Records};
-use crate::verify::Anchor;
+use crate::verify::{Anchor, Progress};
 use crate::{AuditError, Fsync, Kind};
 
 #[test]
@@ -17,7 +17,7 @@ fn an_untouched_log_is_clean_to_its_last_record() {
     assert_eq!((report.first_seq, report.records, report.uncovered), (Some(1), newest.seq, 0));
     assert_eq!((report.first_time_ns, report.last_time_ns), (Some(NOON), Some(NOON + 40)));
     let anchor: Anchor = format!("{}:{}", newest.seq, newest.hash).parse().unwrap();
-    let checks = Checks { verifier: Some(&Trust), anchor: Some(&anchor), permissions: false };
+    let checks = Checks { verifier: Some(&Trust), anchor: Some(&anchor), permissions: None };
     assert!(verify(&path, checks, &mut |_| ()).unwrap().is_clean());
 }
 
@@ -54,8 +54,59 @@ fn files_are_roots_alone() {
         (0o700, 0o600, 0o600)
     );
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    let checks = Checks { permissions: true, ..Checks::default() };
+    let checks = Checks { permissions: Some(nix::unistd::geteuid().as_raw()), ..Checks::default() };
     assert_eq!(problems(&verify(&path, checks, &mut |_| ()).unwrap()), [(Problem::Permissions, None)]);
+}
+
+#[test]
+fn files_are_of_root_or_of_who_verifies() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit");
+    written(&path, 1);
+    let mut owner = nix::unistd::geteuid().as_raw();
+    if owner == 0 {
+        owner = 65_534;
+        std::os::unix::fs::chown(path.join("head.json"), Some(owner), None).unwrap();
+    }
+    let found = |reader| {
+        let checks = Checks { permissions: Some(reader), ..Checks::default() };
+        verify(&path, checks, &mut |_| ()).unwrap().findings
+    };
+    assert_eq!(found(owner), []);
+    let of_others = found(owner - 1);
+    let said = format!("it belongs to uid {owner}, who is neither root nor the user who verifies");
+    assert!(
+        of_others.iter().any(|finding| finding.file == "head.json" && finding.what == said),
+        "{of_others:?}"
+    );
+}
+
+#[test]
+fn a_log_that_is_written_to_while_it_is_verified_is_clean() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), NOON);
+    (0..40).for_each(|number| drop(log.append(entry(number), NOON).unwrap()));
+    log.tick(NOON).unwrap();
+    let mut write = |_: Progress| {
+        (0..8).for_each(|number| drop(log.append(entry(number), NOON).unwrap()));
+        log.tick(NOON).unwrap();
+    };
+    let checks = Checks { verifier: Some(&Trust), ..Checks::default() };
+    assert_eq!(verify(dir.path(), checks, &mut write).unwrap().findings, []);
+}
+
+#[test]
+fn segments_that_are_removed_while_a_log_is_verified_are_no_finding() {
+    let dir = tempfile::tempdir().unwrap();
+    let short = Options { retention_days: 10, ..options() };
+    let mut log = AuditLog::open(dir.path(), short, Arc::new(Key("host")), NOON).unwrap();
+    (0..6).for_each(|day| drop(log.append(entry(day), NOON + day * DAY_NS).unwrap()));
+    log.tick(NOON + 5 * DAY_NS).unwrap();
+    let mut remove = |_: Progress| log.tick(NOON + 13 * DAY_NS).unwrap();
+    let checks = Checks { verifier: Some(&Trust), ..Checks::default() };
+    let report = verify(dir.path(), checks, &mut remove).unwrap();
+    assert_eq!(report.findings, []);
+    assert!(report.first_seq > Some(1), "{report:?}");
 }
 
 #[test]
@@ -201,9 +252,17 @@ fn a_filter_finds_records_and_a_limit_the_newest_of_them() {
 fn an_unreadable_line_is_named_and_the_others_are_read() {
     let dir = tempfile::tempdir().unwrap();
     written(dir.path(), 3);
-    append_bytes(&segments(dir.path())[0], b"{}\n");
+    let path = segments(dir.path()).remove(0);
+    let text = fs::read_to_string(&path).unwrap().replacen("ssh_keys", "ssh_kexs", 1);
+    fs::write(&path, text + "{}\n").unwrap();
     let (records, unreadable) = Records::newest(dir.path(), &Filter::default(), 100).unwrap();
     assert!(records.len() > 3);
+    assert!(
+        unreadable[0]
+            .to_string()
+            .ends_with("the record was changed: it does not have the hash of what it says")
+    );
+    assert_eq!(unreadable.len(), 2);
     assert!(unreadable[0].to_string().contains("audit-00000000000000000001.ndjson:"), "{unreadable:?}");
 }
 

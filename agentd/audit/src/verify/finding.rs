@@ -33,6 +33,8 @@ pub enum Problem {
     RetentionUnsigned,
     /// The newest records are missing.
     Truncated,
+    /// Records behind the end of a log that was closed, which agentd did not write.
+    AfterClosed,
     /// A second record has a number that was used.
     Duplicate,
     /// A record stands at another place than it was written to.
@@ -65,7 +67,7 @@ pub enum Problem {
     AnchorMismatch,
     /// The log ends before the anchor, or begins after it.
     AnchorOutside,
-    /// Others than root may read or write it.
+    /// Others than root and the user who verifies own it, or may read or write it.
     Permissions,
 }
 

@@ -8,7 +8,8 @@ mod finding;
 mod proofs;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -16,7 +17,7 @@ use serde::Serialize;
 
 use crate::codes;
 use crate::error::{AuditError, at};
-use crate::files::{self, Found};
+use crate::files::{self, Found, Listing};
 use crate::head::{HEAD_FILE, Head};
 use crate::lines::Lines;
 use crate::record::{AuditRecord, Receipt};
@@ -29,6 +30,11 @@ use proofs::Proofs;
 
 /// Bits of a mode that only root's files must not have.
 const OTHERS: u32 = 0o077;
+/// Bits of a mode that are permissions; the others say what kind of file it is.
+const PERMISSIONS: u32 = 0o7777;
+const ROOT: u32 = 0;
+/// Looks at a log that changes meanwhile: each begins with all that was changed before, so the second is mostly enough.
+const PASSES: usize = 3;
 /// Bytes between two calls about progress: some hundred for a long log.
 const PROGRESS_BYTES: u64 = 256 * 1024;
 /// Hex digits of a hash.
@@ -60,8 +66,9 @@ pub struct Checks<'c> {
     pub verifier: Option<&'c dyn Verifier>,
     /// A record that was noted elsewhere.
     pub anchor: Option<&'c Anchor>,
-    /// Whether others than root can read it; of no interest for a copy.
-    pub permissions: bool,
+    /// The user who verifies: nobody but this one and root may own or use the files. None for a copy, where that is of
+    /// no interest.
+    pub permissions: Option<u32>,
 }
 
 /// How far it is.
@@ -98,6 +105,9 @@ pub struct Report {
     pub uncovered: u64,
     /// Records that could not be written, by LOG_LOST.
     pub lost: u64,
+    /// Records that the head did not attest when agentd opened the log the next time, by LOG_OPENED: what was written
+    /// last before agentd was killed, or by somebody else.
+    pub unattested: u64,
     /// What is wrong.
     pub findings: Vec<Finding>,
     /// Findings beyond [`MAX_FINDINGS`].
@@ -111,7 +121,7 @@ impl Report {
     }
 }
 
-/// Reads the whole log.
+/// Reads the whole log. One that is written to meanwhile is read as it was at a moment.
 ///
 /// # Errors
 /// When it cannot be read. What is wrong with it is no error but a finding.
@@ -120,26 +130,73 @@ pub fn verify(
     checks: Checks<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, AuditError> {
-    // Before the segments: a log that is written to meanwhile is only ever longer than its head says.
-    let head = Head::read(dir)?;
-    let listing = files::list(dir)?;
-    let mut pass = Pass::new(&listing.segments, head, checks);
-    for path in &listing.strangers {
-        let what = "this does not belong to the log, or is no longer named as it was";
-        pass.findings.add(Problem::Stranger, None, &Place { file: name(path), line: None }, what);
+    for _ in 1..PASSES {
+        match once(dir, checks, progress) {
+            Ok((report, false)) => return Ok(report),
+            // What was found may be half of what agentd was doing.
+            Ok((_, true)) => {}
+            // A segment that was removed because its time was up.
+            Err(AuditError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
-    if checks.permissions {
-        pass.permissions(dir, &listing.segments)?;
+    once(dir, checks, progress).map(|(report, _)| report)
+}
+
+/// Reads it once; also whether what was found may come from a change meanwhile.
+fn once(
+    dir: &Path,
+    checks: Checks<'_>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Report, bool), AuditError> {
+    let seen = Seen::of(dir)?;
+    let report = seen.verify(dir, checks, progress)?;
+    let changed = !report.is_clean() && Seen::of(dir)? != seen;
+    Ok((report, changed))
+}
+
+/// The files of a log at a moment.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    head: Head,
+    listing: Listing,
+    /// Bytes of each segment: what is written later is not read, because the head does not speak of it.
+    lens: Vec<u64>,
+}
+
+impl Seen {
+    fn of(dir: &Path) -> Result<Self, AuditError> {
+        // Before the segments: a log that is written to meanwhile is only ever longer than its head says.
+        let head = Head::read(dir)?;
+        let listing = files::list(dir)?;
+        let len =
+            |found: &Found| fs::metadata(&found.path).map(|metadata| metadata.len()).map_err(at(&found.path));
+        let lens = listing.segments.iter().map(len).collect::<Result<_, _>>()?;
+        Ok(Self { head, listing, lens })
     }
-    let mut read = Progress { done: 0, total: 0 };
-    for found in &listing.segments {
-        read.total += fs::metadata(&found.path).map_err(at(&found.path))?.len();
+
+    fn verify(
+        &self,
+        dir: &Path,
+        checks: Checks<'_>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Report, AuditError> {
+        let segments = &self.listing.segments;
+        let mut pass = Pass::new(segments, self.head.clone(), checks);
+        for path in &self.listing.strangers {
+            let what = "this does not belong to the log, or is no longer named as it was";
+            pass.findings.add(Problem::Stranger, None, &Place { file: name(path), line: None }, what);
+        }
+        if let Some(reader) = checks.permissions {
+            pass.permissions(dir, segments, reader);
+        }
+        let mut read = Progress { done: 0, total: self.lens.iter().sum() };
+        for (place, (found, len)) in segments.iter().zip(&self.lens).enumerate() {
+            let is_newest = place + 1 == segments.len();
+            pass.segment(found, *len, is_newest, &mut read, progress)?;
+        }
+        Ok(pass.finish())
     }
-    for (place, found) in listing.segments.iter().enumerate() {
-        let is_newest = place + 1 == listing.segments.len();
-        pass.segment(found, is_newest, &mut read, progress)?;
-    }
-    Ok(pass.finish())
 }
 
 /// One pass over the records.
@@ -170,11 +227,12 @@ impl<'c> Pass<'c> {
     fn segment(
         &mut self,
         found: &Found,
+        len: u64,
         is_newest: bool,
         read: &mut Progress,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), AuditError> {
-        let mut lines = Lines::open(&found.path)?;
+        let mut lines = Lines::up_to(&found.path, len)?;
         let (before, mut told) = (read.done, read.done);
         let mut place = Place { file: name(&found.path), line: None };
         let expected = self.chain.expected();
@@ -234,18 +292,23 @@ impl<'c> Pass<'c> {
         }
     }
 
-    fn permissions(&mut self, dir: &Path, segments: &[Found]) -> Result<(), AuditError> {
+    fn permissions(&mut self, dir: &Path, segments: &[Found], reader: u32) {
         let head = dir.join(HEAD_FILE);
         let files = segments.iter().map(|found| found.path.as_path());
         for path in [dir, &head].into_iter().chain(files) {
             let Ok(metadata) = fs::metadata(path) else { continue };
-            let mode = metadata.permissions().mode() & 0o7777;
+            let place = Place { file: name(path), line: None };
+            let (mode, owner) = (metadata.mode() & PERMISSIONS, metadata.uid());
             if mode & OTHERS != 0 {
                 let what = format!("its mode is {mode:04o}: others than root may use it");
-                self.findings.add(Problem::Permissions, None, &Place { file: name(path), line: None }, what);
+                self.findings.add(Problem::Permissions, None, &place, what);
+            }
+            if owner != ROOT && owner != reader {
+                let what =
+                    format!("it belongs to uid {owner}, who is neither root nor the user who verifies");
+                self.findings.add(Problem::Permissions, None, &place, what);
             }
         }
-        Ok(())
     }
 
     fn finish(mut self) -> Report {
@@ -273,6 +336,7 @@ impl<'c> Pass<'c> {
         report.checkpoints = self.proofs.checkpoints;
         report.covered_seq = self.proofs.covered;
         report.uncovered = last.saturating_sub(report.covered_seq);
+        report.unattested = self.proofs.unattested;
         report.findings = self.findings.kept;
         report.findings_left_out = self.findings.left_out;
         report

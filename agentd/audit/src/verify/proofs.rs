@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::codes;
+use crate::end::Parts;
 use crate::head::{HEAD_FILE, Head};
 use crate::record::{AuditRecord, Receipt};
 use crate::sign::{Attestation, Verdict, Verifier, What};
@@ -28,8 +29,10 @@ struct Start {
     /// Hash of the record before, where the first record can be read.
     prev: Option<String>,
     place: Place,
-    /// The record that says that what came before was past its time.
-    lawful: Option<u64>,
+    /// Records that say that what came before was past its time.
+    lawful: Vec<u64>,
+    /// The newest that said so and that nothing attested when agentd opened the log the next time.
+    unattested: Option<u64>,
 }
 
 /// A checkpoint by a revoked key, until a trusted one covers it.
@@ -51,27 +54,42 @@ pub(super) struct Proofs<'v> {
     pub(super) checkpoints: u64,
     revoked: Option<Pending>,
     start: Option<Start>,
+    parts: Parts,
+    /// LOG_CLOSED and checkpoints right after one, as far as a head may still speak about them.
+    ends: Vec<u64>,
+    /// The newest record that agentd does not write behind an end.
+    newest_other: u64,
+    /// The newest LOG_REPAIRED.
+    repaired: u64,
+    /// Records that were not attested at an opening, and the newest of them.
+    pub(super) unattested: u64,
+    unattested_through: u64,
 }
 
 impl<'v> Proofs<'v> {
     pub(super) fn new(head: Head, verifier: Option<&'v dyn Verifier>) -> Self {
-        let (covered, checkpoints, claimed) = (0, 0, 0);
         Self {
             verifier,
             head,
             head_matches: false,
-            claimed,
-            covered,
-            checkpoints,
+            claimed: 0,
+            covered: 0,
+            checkpoints: 0,
             revoked: None,
             start: None,
+            parts: Parts::default(),
+            ends: Vec::new(),
+            newest_other: 0,
+            repaired: 0,
+            unattested: 0,
+            unattested_through: 0,
         }
     }
 
     /// The log begins with this number.
     pub(super) fn begins(&mut self, seq: u64, place: Place) {
         if seq > 1 {
-            self.start = Some(Start { seq, prev: None, place, lawful: None });
+            self.start = Some(Start { seq, prev: None, place, lawful: Vec::new(), unattested: None });
         }
     }
 
@@ -81,10 +99,85 @@ impl<'v> Proofs<'v> {
             start.prev.get_or_insert_with(|| record.prev.clone());
         }
         self.compare_with_head(record, place, findings);
+        self.part(record);
         if record.code == codes::LOG_CHECKPOINT.name {
             self.checkpoint(record, place, findings);
         } else if record.code == codes::LOG_RETENTION.name {
             self.retention(record);
+        } else if record.code == codes::LOG_REPAIRED.name {
+            self.repaired = record.seq;
+        } else if record.code == codes::LOG_OPENED.name {
+            self.opened(record, place, findings);
+        }
+    }
+
+    fn part(&mut self, record: &AuditRecord) {
+        let part = self.parts.of(record);
+        if part.is_end() {
+            // Heads only go forward: none that is found later speaks about less than is signed.
+            let signed = self.signed();
+            self.ends.retain(|end| *end >= signed);
+            self.ends.push(record.seq);
+        }
+        if !part.may_follow_end() {
+            self.newest_other = self.newest_other.max(record.seq);
+        }
+    }
+
+    /// Newest record that a checkpoint signs so far; without keys, whoever signed it.
+    fn signed(&self) -> u64 {
+        if self.verifier.is_some() { self.covered } else { self.claimed }
+    }
+
+    /// The log was opened. What the head did not attest then is signed from here on, whoever wrote it.
+    fn opened(&mut self, record: &AuditRecord, place: &Place, findings: &mut Findings) {
+        let repaired = u64::from(self.repaired.checked_add(1) == Some(record.seq));
+        let through = record.seq.saturating_sub(1).saturating_sub(repaired);
+        let count = record.detail.get("unattested").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        let mut attested = through.saturating_sub(count);
+        // After a start that failed, the next one counts the same records again.
+        self.unattested += through.saturating_sub(attested.max(self.unattested_through));
+        self.unattested_through = self.unattested_through.max(through);
+        let head = record.detail.get("head").cloned().map(serde_json::from_value::<Attestation>);
+        if let Some(Ok(head)) = head {
+            attested = self.found_head(&head, record.seq, place, findings);
+        }
+        self.behind_end(attested, place, findings);
+        // A removal follows its LOG_RETENTION only when the head attests that.
+        let signed = self.signed();
+        if let Some(start) = &mut self.start {
+            let is_proven = |seq: &u64| *seq <= attested || *seq <= signed;
+            start.unattested = start.lawful.iter().copied().rfind(|seq| !is_proven(seq)).or(start.unattested);
+            start.lawful.retain(is_proven);
+        }
+    }
+
+    /// How far the head attested that an opening found: not at all, if no key did.
+    fn found_head(&self, head: &Attestation, seq: u64, place: &Place, findings: &mut Findings) -> u64 {
+        let key_id = &head.statement.key_id;
+        let (problem, signed) = match self.verifier.map(|verifier| head.verdict(verifier)) {
+            // What a revoked key signed is covered by the checkpoint that follows, or is a finding there.
+            None | Some(Verdict::Good | Verdict::Revoked) if head.statement.what == What::Head => {
+                return head.statement.seq;
+            }
+            None | Some(Verdict::Good | Verdict::Revoked | Verdict::Bad) => {
+                (Problem::Signature, format!("is not signed by key {key_id}"))
+            }
+            Some(Verdict::UnknownKey) => {
+                (Problem::UnknownKey, format!("is signed with key {key_id}, which nobody trusts"))
+            }
+        };
+        let what = format!("{HEAD_FILE} as agentd found it when it wrote record {seq} {signed}");
+        findings.add(problem, Some(seq), place, what);
+        0
+    }
+
+    /// Records behind an end that was attested, which no opening writes.
+    fn behind_end(&self, attested: u64, place: &Place, findings: &mut Findings) {
+        let (first, last) = (attested.saturating_add(1), self.newest_other);
+        if self.ends.contains(&attested) && first <= last {
+            let what = format!("{} not agentd's: the log was closed before", are(first, last));
+            findings.add_range(Problem::AfterClosed, Some(first), Some(last), place, what);
         }
     }
 
@@ -154,7 +247,7 @@ impl<'v> Proofs<'v> {
                 && start.prev.as_ref().is_none_or(|prev| *prev == removed.last_hash)
         });
         if removed {
-            start.lawful.get_or_insert(record.seq);
+            start.lawful.push(record.seq);
         }
     }
 
@@ -187,6 +280,7 @@ impl<'v> Proofs<'v> {
 
     fn head(&mut self, head: &Attestation, last: u64, place: &Place, findings: &mut Findings) {
         let (seq, key_id) = (head.statement.seq, &head.statement.key_id);
+        self.behind_end(seq, place, findings);
         let first = self.start.as_ref().map_or(1, |start| start.seq);
         if seq > last {
             let what =
@@ -233,16 +327,24 @@ impl<'v> Proofs<'v> {
         let Some(start) = &self.start else { return };
         let last = start.seq.saturating_sub(1);
         let are = are(1, last);
-        let (problem, what) = match start.lawful {
-            None => (
-                Problem::MissingStart,
-                format!("{are} missing, and no LOG_RETENTION says that the time was up"),
-            ),
-            Some(seq) if self.verifier.is_some() && seq > self.covered => (
+        // The oldest is covered if any is.
+        let (problem, what) = match (start.lawful.iter().min(), start.unattested) {
+            (Some(seq), _) if self.verifier.is_some() && *seq > self.covered => (
                 Problem::RetentionUnsigned,
                 format!("{are} missing, and LOG_RETENTION in record {seq} is signed by nobody"),
             ),
-            Some(_) => return,
+            (Some(_), _) => return,
+            (None, Some(seq)) => (
+                Problem::RetentionUnsigned,
+                format!(
+                    "{are} missing, and LOG_RETENTION in record {seq} was attested by nobody when agentd opened the log \
+                     after it"
+                ),
+            ),
+            (None, None) => (
+                Problem::MissingStart,
+                format!("{are} missing, and no LOG_RETENTION says that the time was up"),
+            ),
         };
         findings.add_range(problem, Some(1), Some(last), &start.place, what);
     }

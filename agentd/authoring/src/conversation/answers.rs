@@ -51,7 +51,7 @@ impl Answers {
                 .collect(),
             Kind::Text | Kind::Choice(_) | Kind::Number | Kind::YesNo => vec![typed],
         };
-        let entries = check(kind, entries).map_err(|problem| AuthoringError::value(key, problem))?;
+        let entries = check(key, kind, entries).map_err(|problem| AuthoringError::value(key, problem))?;
         self.given.insert(key, entries);
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Answers {
 }
 
 /// Whether the entries are an answer of this kind, in the form in which they are kept.
-fn check(kind: Kind, entries: Vec<String>) -> Result<Vec<String>, String> {
+fn check(key: &str, kind: Kind, entries: Vec<String>) -> Result<Vec<String>, String> {
     let length: usize = entries.iter().map(String::len).sum();
     if length > MAX_ANSWER_BYTES {
         return Err(format!("the answer has {length} bytes, the limit is {MAX_ANSWER_BYTES}; shorten it"));
@@ -104,6 +104,10 @@ fn check(kind: Kind, entries: Vec<String>) -> Result<Vec<String>, String> {
         Kind::Text | Kind::List => Ok(entries),
         Kind::Choice(words) if words.contains(&first) => Ok(entries),
         Kind::Choice(words) => Err(format!("`{first}` is none of {}", words.join(", "))),
+        Kind::Number if key == "port" => match first.parse::<u16>() {
+            Ok(1..) => Ok(entries),
+            Ok(0) | Err(_) => Err(format!("`{first}` is no port; write one from 1 to 65535")),
+        },
         Kind::Number if first.parse::<f64>().is_ok_and(f64::is_finite) => Ok(entries),
         Kind::Number => Err(format!("`{first}` is no number; write one such as 0.2")),
         Kind::YesNo => match first {
@@ -161,7 +165,7 @@ impl<'de> DeserializeSeed<'de> for Entries {
 
 impl Entries {
     fn checked<E: de::Error>(&self, entries: Vec<String>) -> Result<Vec<String>, E> {
-        check(self.kind, entries).map_err(|problem| E::custom(format!("{}: {problem}", self.key)))
+        check(self.key, self.kind, entries).map_err(|problem| E::custom(format!("{}: {problem}", self.key)))
     }
 }
 
@@ -224,6 +228,10 @@ mod tests {
             ),
             ("purpose = \"x\"\n\ntier = 9\n", "a.toml:3: tier: `9` is none of 1, 2, 3, 4"),
             ("temperature = \"hot\"\n", "a.toml:1: temperature: `hot` is no number"),
+            ("serves = true\nport = 70000\n", "a.toml:2: port: `70000` is no port"),
+            ("port = 80.5\n", "a.toml:1: port: `80.5` is no port"),
+            ("port = 0\n", "a.toml:1: port: `0` is no port"),
+            ("port = -1\n", "a.toml:1: port: `-1` is no port"),
             ("purpose = [\"x\"]\n", "a.toml:1: purpose: a list, but one answer is wanted"),
             ("rolle = \"x\"\n", "a.toml:1: there is no question `rolle`"),
             ("role = \n", "a.toml:1: "),

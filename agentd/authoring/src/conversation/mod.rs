@@ -20,6 +20,7 @@ pub use questions::{Kind, Question};
 
 use agentguard_core::spec::{Memory, Role};
 
+use crate::import::rule;
 use crate::program::{self, Work};
 use crate::{AuthoringError, Draft, Identity, SpecDraft, base, workflow};
 
@@ -64,12 +65,15 @@ pub fn draft(arguments: &Conversation<'_>) -> Result<Draft, AuthoringError> {
             .add_under(NAMED, workflow::peer_of(peer).map_err(|problem| about("connects", problem))?);
     }
     if answers.is_yes("serves") {
-        let port = answers.number("port").and_then(|port| port.parse().ok()).unwrap_or(8000);
+        let port = answers.text("port");
+        let wrong = || about("port", format!("`{port}` is no port; write one from 1 to 65535"));
+        let port = port.parse().map_err(|_| wrong())?;
         spec.network.listen.add(program::peer("127.0.0.1", port));
         spec.containment.loopback = true;
     }
-    answers.list("asks").iter().for_each(|command| spec.exec.commands_hold.add(command.clone()));
-    answers.list("never").iter().for_each(|command| spec.exec.commands_deny.add(command.clone()));
+    let lines = |key: &str| answers.list(key).iter().flat_map(|entry| command_lines(entry));
+    lines("asks").for_each(|line| spec.exec.commands_hold.add(line));
+    lines("never").for_each(|line| spec.exec.commands_deny.add(line));
     if [&answers.list("reads"), &answers.list("writes")]
         .into_iter()
         .flat_map(|list| list.iter())
@@ -81,6 +85,15 @@ pub fn draft(arguments: &Conversation<'_>) -> Result<Draft, AuthoringError> {
 }
 
 const NAMED: &str = "Named in the answers.";
+
+/// Command lines that are meant by an answer: the program may also be called by its path. What begins with a path or a
+/// wildcard says itself how.
+fn command_lines(entry: &str) -> Vec<String> {
+    if entry.is_empty() || entry.starts_with(['/', '*', '{']) {
+        return vec![entry.to_owned()];
+    }
+    rule::pattern_lines(entry)
+}
 
 fn work(word: &str) -> Work {
     match word {

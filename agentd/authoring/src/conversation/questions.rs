@@ -168,7 +168,7 @@ const QUESTIONS: [Asked; 20] = [
     Asked {
         key: "asks",
         text: "Which commands must a person allow each time?",
-        help: "Patterns over the command line: git push *.",
+        help: "Patterns over the command line: git push *, which stands for git push alone too.",
         kind: Kind::List,
         default: |answers| {
             if answers.list("programs").iter().any(|name| name == "git") { "git push *" } else { "" }

@@ -1,8 +1,8 @@
 //! The permissions of Claude Code's `settings.json` as a spec: what may be done without asking is granted, what is
 //! asked about is held for a person, what is denied is denied.
 //!
-//! In Claude Code a denial always wins. Here the more specific rule wins, so a grant that a denial or a question covers
-//! is left out.
+//! In Claude Code a denial always wins, and a question wins over what is allowed. Here the more specific rule wins, so
+//! [`stricter`] holds what is granted against what is denied and asked about.
 
 use agentguard_core::pattern::Pattern;
 use agentguard_core::rule::Protocol;
@@ -11,12 +11,13 @@ use serde::Deserialize;
 
 use super::glob;
 use super::rule::{self, Rule};
+use super::stricter::{self, DIRECTORIES, RULES};
 use crate::draft::Note;
 use crate::program::{self, Work};
-use crate::{AuthoringError, Draft, Identity, Source, SpecDraft, base, workflow};
+use crate::{AuthoringError, Draft, Identity, List, Source, SpecDraft, base, workflow};
 
 const OWN: &str = "Claude Code itself.";
-const RULES: &str = "Named by permission rules.";
+const COVERED: &str = "a rule that denies or asks covers it, and that comes first";
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Settings {
@@ -35,12 +36,19 @@ pub(super) struct Permissions {
     mode: Option<String>,
 }
 
-/// What a list of rules says.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What a list of rules says; the greatest comes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Answer {
-    Deny,
-    Ask,
     Allow,
+    Ask,
+    Deny,
+}
+
+/// What rules without a specifier say: nothing that the tool does is answered less strictly.
+struct Whole {
+    read: Answer,
+    edit: Answer,
+    fetch: Answer,
 }
 
 pub(super) fn draft(
@@ -48,7 +56,8 @@ pub(super) fn draft(
     permissions: &Permissions,
     identity: &Identity,
 ) -> Result<Draft, AuthoringError> {
-    let mut maker = Maker { spec: SpecDraft::new(Role::Ideation), notes: Vec::new() };
+    let whole = Whole { read: Answer::Allow, edit: Answer::Allow, fetch: Answer::Allow };
+    let mut maker = Maker { spec: SpecDraft::new(Role::Ideation), notes: Vec::new(), whole };
     maker.spec.head = vec![
         format!("Made of the permissions in {}.", source.file),
         "Allowed is granted, asked is held for a person, denied is denied. Of a command that is allowed, the program is".to_owned(),
@@ -64,15 +73,19 @@ pub(super) fn draft(
         (Answer::Ask, &permissions.ask),
         (Answer::Allow, &permissions.allow),
     ] {
-        rules.iter().for_each(|rule| maker.rule(answer, rule));
+        rules.iter().for_each(|text| maker.remember(answer, text));
+        rules.iter().for_each(|text| maker.rule(answer, text));
     }
     permissions.directories.iter().for_each(|directory| maker.directory(directory));
+    stricter::files(&mut maker.spec.files, &mut maker.notes);
+    stricter::peers(&mut maker.spec.network, &mut maker.notes);
     maker.spec.finish(identity, maker.notes)
 }
 
 struct Maker {
     spec: SpecDraft,
     notes: Vec<Note>,
+    whole: Whole,
 }
 
 impl Maker {
@@ -109,6 +122,17 @@ impl Maker {
         }
     }
 
+    /// Remembers a rule that is about everything that its tool does.
+    fn remember(&mut self, answer: Answer, text: &str) {
+        let said = match rule::parse(text) {
+            Rule::Read(None) => &mut self.whole.read,
+            Rule::Edit(None) => &mut self.whole.edit,
+            Rule::Fetch(None) => &mut self.whole.fetch,
+            Rule::Command(_) | Rule::Read(_) | Rule::Edit(_) | Rule::Fetch(_) | Rule::Other(_) => return,
+        };
+        *said = answer.max(*said);
+    }
+
     fn rule(&mut self, answer: Answer, text: &str) {
         match rule::parse(text) {
             Rule::Command(specifier) => self.command(answer, text, specifier),
@@ -130,9 +154,15 @@ impl Maker {
 
     fn command(&mut self, answer: Answer, text: &str, specifier: Option<&str>) {
         let lines = specifier.map_or_else(|| vec!["*".to_owned()], rule::command_lines);
+        let exec = &mut self.spec.exec;
         match answer {
-            Answer::Deny => return lines.into_iter().for_each(|line| self.spec.exec.commands_deny.add(line)),
-            Answer::Ask => lines.into_iter().for_each(|line| self.spec.exec.commands_hold.add(line)),
+            Answer::Deny => return lines.into_iter().for_each(|line| exec.commands_deny.add(line)),
+            Answer::Ask if lines.iter().any(|line| stricter::wins_over_denied(line, &exec.commands_deny)) => {
+                lines.into_iter().for_each(|line| exec.commands_deny.add(line));
+                let why = "denied, not held: a rule that denies crosses it, and that comes first";
+                return self.notes.push(Note::unsure(format!("ask {text}"), why));
+            }
+            Answer::Ask => lines.into_iter().for_each(|line| exec.commands_hold.add(line)),
             Answer::Allow => {}
         }
         let Some(specifier) = specifier else {
@@ -165,6 +195,11 @@ impl Maker {
             Ok(patterns) => patterns,
             Err(why) => return self.left_out(answer, text, why),
         };
+        let whole = if edits { self.whole.edit.max(self.whole.read) } else { self.whole.read };
+        if whole == Answer::Deny && answer != Answer::Deny {
+            return self.left_out(answer, text, COVERED);
+        }
+        let answer = answer.max(whole);
         if patterns.iter().any(|pattern| pattern.starts_with(base::WORKSPACE)) {
             base::workspace(&mut self.spec);
         }
@@ -178,7 +213,7 @@ impl Maker {
                 Answer::Deny => files.deny.add(pattern),
                 Answer::Ask => files.hold.add(pattern),
                 Answer::Allow if covered(files, &pattern) => {
-                    self.left_out(answer, text, "a rule that denies or asks covers it, and that comes first");
+                    self.left_out(answer, text, COVERED);
                 }
                 Answer::Allow if edits => {
                     for list in [&mut files.read, &mut files.write, &mut files.create, &mut files.delete] {
@@ -199,39 +234,50 @@ impl Maker {
             let why = "every host is more than a spec should name; what is not granted is denied";
             return self.left_out(answer, text, why);
         };
-        let Ok(peer) = workflow::peer_of(domain) else {
+        // In lower case and without a last dot, as names are compared.
+        let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+        let Ok(peer) = workflow::peer_of(&domain) else {
             return self.left_out(answer, text, "this is no name of a host; write domain:example.com");
         };
         let network = &mut self.spec.network;
-        let stricter = network.deny.iter().chain(network.hold.iter());
-        let covered = stricter.map(|entry| entry.value.to.clone()).any(|to| name_covers(&to, &peer.to));
-        match answer {
+        let covers =
+            |list: &List<Peer>| list.iter().any(|entry| stricter::peer_covers(&entry.value.to, &peer.to));
+        let denied = self.whole.fetch == Answer::Deny || covers(&network.deny);
+        let held = answer == Answer::Allow && covers(&network.hold);
+        if answer != Answer::Deny && (denied || held) {
+            return self.left_out(answer, text, COVERED);
+        }
+        match answer.max(self.whole.fetch) {
             // A denied name takes no ports.
             Answer::Deny => {
                 network.deny.add(Peer { to: peer.to, ports: Vec::new(), protocol: Protocol::Any })
             }
             Answer::Ask => network.hold.add(peer),
-            Answer::Allow if covered => {
-                self.left_out(answer, text, "a rule that denies or asks covers it, and that comes first");
-            }
             Answer::Allow => network.connect.add_under(RULES, peer),
         }
     }
 
     fn directory(&mut self, text: &str) {
         let path = text.strip_prefix("../").map_or(text, |_| "..");
+        let about = || format!("permissions.additionalDirectories {text}");
         match workflow::checked_pattern(path) {
             Ok(pattern) => {
-                self.spec.read_tree("Additional directories.", &pattern);
+                let below = format!("{pattern}/**");
+                if self.whole.read == Answer::Deny || covered(&self.spec.files, &below) {
+                    return self.notes.push(Note::left_out(about(), COVERED));
+                }
+                if self.whole.read == Answer::Ask {
+                    return [pattern, below].into_iter().for_each(|path| self.spec.files.hold.add(path));
+                }
+                self.spec.read_tree(DIRECTORIES, &pattern);
                 self.notes.push(Note::unsure(
                     format!("files.read {pattern}"),
                     "granted for reading; add write if it is edited",
                 ));
             }
             Err(_) => {
-                let about = format!("permissions.additionalDirectories {text}");
                 self.notes.push(Note::left_out(
-                    about,
+                    about(),
                     "where it is depends on where Claude Code starts; write the whole path",
                 ));
             }
@@ -252,8 +298,4 @@ fn covered(files: &crate::FilesPart, pattern: &str) -> bool {
         Pattern::parse(&glob::with_roots(&entry.value))
             .is_ok_and(|stricter| stricter.matches(text.as_bytes()))
     })
-}
-
-fn name_covers(wider: &str, name: &str) -> bool {
-    wider == name || wider.strip_prefix('*').is_some_and(|suffix| name.ends_with(suffix))
 }

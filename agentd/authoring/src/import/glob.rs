@@ -20,7 +20,7 @@ pub(super) fn patterns(text: &str) -> Result<Vec<String>, &'static str> {
         return Err("it leaves its directory by `..`; write the path from `//`");
     }
     let parts: Vec<String> =
-        below.split('/').filter(|part| !matches!(*part, "" | ".")).map(literal_braces).collect();
+        below.split('/').filter(|part| !matches!(*part, "" | ".")).map(plain_part).collect();
     let whole = parts.last().is_some_and(|last| last == "**");
     let named = if whole { parts.get(..parts.len() - 1).unwrap_or_default() } else { parts.as_slice() };
     let path: String = named.iter().map(|part| format!("/{part}")).collect();
@@ -49,13 +49,24 @@ fn floating(text: &str) -> String {
     }
 }
 
-/// Braces and commas are no wildcards in `.gitignore`.
-fn literal_braces(part: &str) -> String {
-    let letters = part.chars().flat_map(|letter| {
-        let escape = matches!(letter, '{' | '}' | ',').then_some('\\');
-        escape.into_iter().chain(std::iter::once(letter))
-    });
-    letters.collect()
+/// One name. Braces and commas are no wildcards in `.gitignore`, and stars beside other letters are one star.
+fn plain_part(part: &str) -> String {
+    if part == "**" {
+        return part.to_owned();
+    }
+    let (mut plain, mut escaped, mut after_star) = (String::with_capacity(part.len()), false, false);
+    for letter in part.chars() {
+        let star = letter == '*' && !escaped;
+        if matches!(letter, '{' | '}' | ',') && !escaped {
+            plain.push('\\');
+        }
+        if !star || !after_star {
+            plain.push(letter);
+        }
+        after_star = star;
+        escaped = letter == '\\' && !escaped;
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -73,6 +84,8 @@ mod tests {
             ("*.env", ["${workspace}/**/*.env", "${workspace}/**/*.env/**"]),
             ("**/secrets/**", ["${workspace}/**/secrets", "${workspace}/**/secrets/**"]),
             ("**", ["${workspace}", "${workspace}/**"]),
+            ("**.env", ["${workspace}/**/*.env", "${workspace}/**/*.env/**"]),
+            ("/a\\**b", ["${workspace}/a\\**b", "${workspace}/a\\**b/**"]),
             ("a{b,c}", ["${workspace}/**/a\\{b\\,c\\}", "${workspace}/**/a\\{b\\,c\\}/**"]),
         ] {
             assert_eq!(patterns(text).expect(text), wanted, "{text}");

@@ -5,7 +5,9 @@ mod claude;
 mod document;
 mod glob;
 mod mcp;
-mod rule;
+mod meet;
+pub(crate) mod rule;
+mod stricter;
 
 use serde_json::Value;
 

@@ -28,7 +28,7 @@ pub(super) fn parse(text: &str) -> Rule<'_> {
         "Read" | "Glob" | "Grep" | "LS" | "NotebookRead" => Rule::Read(specifier),
         "Edit" | "Write" | "MultiEdit" | "NotebookEdit" => Rule::Edit(specifier),
         "WebFetch" => match specifier.map(|specifier| specifier.strip_prefix("domain:")) {
-            None => Rule::Fetch(None),
+            None | Some(Some("*")) => Rule::Fetch(None),
             Some(Some(domain)) => Rule::Fetch(Some(domain)),
             Some(None) => {
                 Rule::Other("only `domain:` is known of WebFetch; grant the host in network.connect")
@@ -46,11 +46,22 @@ pub(super) fn parse(text: &str) -> Rule<'_> {
 /// Command lines that a specifier of `Bash` stands for, as patterns over the arguments. The program may also be called
 /// by its path.
 pub(super) fn command_lines(specifier: &str) -> Vec<String> {
-    let (prefix, open) = match (specifier.strip_suffix(":*"), specifier.strip_suffix(" *")) {
-        (Some(prefix), _) => (prefix, true),
+    match specifier.strip_suffix(":*") {
+        Some(prefix) => lines(prefix, true, pattern),
+        None => lines(specifier, false, pattern),
+    }
+}
+
+/// The same of a text that is a pattern already.
+pub(crate) fn pattern_lines(text: &str) -> Vec<String> {
+    lines(text, false, str::to_owned)
+}
+
+fn lines(text: &str, open: bool, pattern: impl Fn(&str) -> String) -> Vec<String> {
+    let (prefix, open) = match text.strip_suffix(" *") {
         // A last ` *` also stands for nothing, if it is the only wildcard.
-        (None, Some(prefix)) if !prefix.contains('*') => (prefix, true),
-        (None, _) => (specifier, false),
+        Some(prefix) if !open && !prefix.contains('*') => (prefix, true),
+        Some(_) | None => (text, open),
     };
     let (program, rest) = prefix
         .split_once(' ')

@@ -16,20 +16,46 @@ const BUILT_IN: [&str; 36] = [
     "set", "shift", "shopt", "source", "test", "trap", "true", "type", "ulimit", "umask", "unset",
 ];
 const WAITING: [&str; 2] = ["wait", "jobs"];
-/// What runs the rest of its words, with how many words of its own before them that are no options.
-const WRAPPERS: [(&str, usize); 9] = [
-    ("env", 0),
-    ("exec", 0),
-    ("command", 0),
-    ("time", 0),
-    ("nohup", 0),
-    ("nice", 0),
-    ("xargs", 0),
-    ("timeout", 1),
-    ("sudo", 0),
+/// What runs the rest of its words: how many words of its own stand before them that are no options, and which of its
+/// options have the next word as their value.
+const WRAPPERS: [(&str, usize, &[&str]); 9] = [
+    ("env", 0, &["-u", "-C", "--unset", "--chdir"]),
+    ("exec", 0, &["-a"]),
+    ("command", 0, &[]),
+    ("time", 0, &["-f", "-o", "--format", "--output"]),
+    ("nohup", 0, &[]),
+    ("nice", 0, &["-n", "--adjustment"]),
+    (
+        "xargs",
+        0,
+        &[
+            "-n",
+            "-I",
+            "-P",
+            "-L",
+            "-s",
+            "-d",
+            "-E",
+            "-a",
+            "--max-args",
+            "--max-procs",
+            "--max-chars",
+            "--delimiter",
+            "--arg-file",
+        ],
+    ),
+    ("timeout", 1, &["-k", "-s", "--kill-after", "--signal"]),
+    (
+        "sudo",
+        0,
+        &[
+            "-u", "-g", "-h", "-p", "-C", "-D", "-R", "-T", "-U", "--user", "--group", "--host", "--prompt",
+            "--chdir", "--chroot",
+        ],
+    ),
 ];
-/// Options of wrappers whose value is the next word.
-const OPTIONS_WITH_VALUE: [&str; 11] = ["-u", "-g", "-n", "-I", "-P", "-L", "-s", "-k", "-d", "-C", "--user"];
+/// Long options of shells whose value is the next word.
+const SHELL_OPTIONS_WITH_VALUE: [&str; 2] = ["--rcfile", "--init-file"];
 const SHELLS: [&str; 3] = ["bash", "sh", "dash"];
 /// Deepest nesting of wrappers and `sh -c`.
 const MAX_DEPTH: usize = 8;
@@ -99,12 +125,12 @@ impl<'d> Grants<'d> {
         if path == short && (functions.contains(&name.text) || WAITING.contains(&short)) {
             return;
         }
-        if let Some((_, own)) = WRAPPERS.iter().find(|(wrapper, _)| *wrapper == short) {
+        if let Some((_, own, valued)) = WRAPPERS.iter().find(|(wrapper, ..)| *wrapper == short) {
             if !matches!(short, "exec" | "command" | "time") {
                 program::grant(self.spec, &mut self.notes, short);
             }
             if depth < MAX_DEPTH {
-                self.command(step, wrapped(arguments, *own), functions, depth + 1);
+                self.command(step, wrapped(arguments, *own, valued), functions, depth + 1);
             }
             return;
         }
@@ -129,8 +155,7 @@ impl<'d> Grants<'d> {
 
     /// `sh -c SCRIPT` and `sh FILE`.
     fn shell(&mut self, step: &str, arguments: &[Word], depth: usize) -> bool {
-        let at = arguments.iter().position(|word| word.text.starts_with('-') && word.text.ends_with('c'));
-        let Some(script) = at.and_then(|at| arguments.get(at + 1)) else { return false };
+        let Some(script) = script_of(arguments) else { return false };
         match super::shell::parse(&script.text) {
             Ok(script) if depth < MAX_DEPTH => self.nested(step, &script, depth + 1),
             Ok(_) | Err(_) => {
@@ -264,17 +289,35 @@ fn ssh_peer(text: &str) -> Option<Peer> {
 }
 
 /// The words that a wrapper runs: without its options, settings of the environment and own words.
-fn wrapped(mut arguments: &[Word], own: usize) -> &[Word] {
+fn wrapped<'w>(mut arguments: &'w [Word], own: usize, valued: &[&str]) -> &'w [Word] {
     while let Some((word, rest)) = arguments.split_first() {
         let text = word.text.as_str();
         let is_setting = text.split_once('=').is_some_and(|(name, _)| !name.contains('/'));
         arguments = match () {
-            () if OPTIONS_WITH_VALUE.contains(&text) => rest.get(1..).unwrap_or_default(),
+            () if valued.contains(&text) => rest.get(1..).unwrap_or_default(),
             () if text.starts_with('-') || is_setting => rest,
             () => break,
         };
     }
     arguments.get(own..).unwrap_or_default()
+}
+
+/// What a shell runs after `-c`, which may stand among other options, but only before the first word that is none.
+fn script_of(mut arguments: &[Word]) -> Option<&Word> {
+    let mut takes_script = false;
+    while let Some((word, rest)) = arguments.split_first() {
+        let text = word.text.as_str();
+        let options = text.strip_prefix(['-', '+']).filter(|options| !options.is_empty());
+        let Some(options) = options.filter(|_| text != "--") else { break };
+        let is_long = text.starts_with("--");
+        takes_script |= !is_long && text.starts_with('-') && options.contains('c');
+        // The value of `-o` and `-O` is the name of a setting.
+        let has_value =
+            if is_long { SHELL_OPTIONS_WITH_VALUE.contains(&text) } else { options.contains(['o', 'O']) };
+        arguments = if has_value { rest.get(1..).unwrap_or_default() } else { rest };
+    }
+    let ended = arguments.split_first().filter(|(word, _)| matches!(word.text.as_str(), "-" | "--"));
+    ended.map_or(arguments, |(_, rest)| rest).first().filter(|_| takes_script)
 }
 
 /// A file as the shell names it, as a pattern: relative ones are in the workspace. None if it goes up by `..`.
@@ -329,6 +372,10 @@ mod tests {
             ("env -i A=b wc x", "/usr/bin/wc"),
             ("ls | xargs -n 1 wc", "/usr/bin/wc"),
             ("bash -ec 'cd x && wc y'", "/usr/bin/wc"),
+            ("bash --norc -euo pipefail -c 'wc y' name", "/usr/bin/wc"),
+            ("sh -c -- 'wc y'", "/usr/bin/wc"),
+            ("sudo -n wc x", "/usr/bin/wc"),
+            ("sudo -n -g wheel env -u A wc x", "/usr/bin/wc"),
             ("exec /opt/tool/bin/run", "/opt/tool/bin/run"),
             ("./build.sh", "${workspace}/**"),
         ] {
@@ -337,6 +384,9 @@ mod tests {
                 "{command}: {:?}",
                 programs(command)
             );
+        }
+        for command in ["bash deploy.sh --sync wc", "bash deploy.sh -c wc", "bash --sync wc"] {
+            assert!(!programs(command).iter().any(|path| path == "/usr/bin/wc"), "{command}");
         }
         assert!(programs("cd x; f() { :; }; f; export A=b; wait").is_empty());
     }

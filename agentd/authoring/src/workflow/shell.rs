@@ -10,8 +10,15 @@ use brush_parser::{Parser, ParserOptions, SourceInfo};
 
 /// Longest script that is read: one step of a workflow.
 const MAX_SCRIPT_BYTES: usize = 64 * 1024;
-/// Deepest nesting of brackets; the parser goes as deep as they do.
+/// Most places where a script may begin something nested: the parser goes as deep as they do. Real ones have some
+/// hundreds when they are long.
+const MAX_OPENINGS: usize = 1_000;
+/// Deepest nesting of brackets, as far as it can be told without parsing: the parser tries what is in them more than once.
 const MAX_DEPTH: usize = 50;
+/// Words that begin something nested.
+const OPENING_WORDS: [&str; 8] = ["if", "while", "until", "for", "case", "select", "function", "coproc"];
+/// For that many levels of the parser, which asks nobody how deep it is. Only what is used is really taken.
+const STACK_BYTES: usize = 256 * 1024 * 1024;
 
 /// What a script runs.
 #[derive(Debug, Default)]
@@ -41,9 +48,39 @@ pub(crate) struct Redirect {
 
 /// Reads a script; the error is one line.
 pub(crate) fn parse(text: &str) -> Result<Script, String> {
-    let mut script = Script::default();
-    script.read(text)?;
-    Ok(script)
+    std::thread::scope(|scope| {
+        let read = || -> Result<Script, String> {
+            let mut script = Script::default();
+            script.read(text)?;
+            Ok(script)
+        };
+        let reader = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, read);
+        let reader = reader.map_err(|error| format!("no thread to read a script in: {error}"))?;
+        reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// How deep a script can be nested at most. What closes is not counted, nor whether it stands in quotes or comments: that is
+/// the parser's to know.
+fn openings(text: &str) -> usize {
+    // A line that goes on after `\` may split a word.
+    let marks = text.bytes().filter(|byte| matches!(byte, b'(' | b'{' | b'!')).count();
+    let split = text.matches("\\\n").count();
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let words = text.split(|letter| !is_letter(letter)).filter(|word| OPENING_WORDS.contains(word)).count();
+    marks + split + words
+}
+
+fn depth(text: &str) -> usize {
+    let depths = text.bytes().scan(0_usize, |depth, byte| {
+        match byte {
+            b'(' | b'{' => *depth += 1,
+            b')' | b'}' => *depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        Some(*depth)
+    });
+    depths.max().unwrap_or(0)
 }
 
 impl Script {
@@ -51,15 +88,13 @@ impl Script {
         if text.len() > MAX_SCRIPT_BYTES {
             return Err(format!("a script of {} bytes, the limit is {MAX_SCRIPT_BYTES}", text.len()));
         }
-        let brackets = text.bytes().scan(0_usize, |depth, byte| {
-            match byte {
-                b'(' | b'{' => *depth += 1,
-                b')' | b'}' => *depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            Some(*depth)
-        });
-        if brackets.max().unwrap_or(0) > MAX_DEPTH {
+        let openings = openings(text);
+        if openings > MAX_OPENINGS {
+            return Err(format!(
+                "{openings} places where something nested may begin, the limit is {MAX_OPENINGS}; split the script"
+            ));
+        }
+        if depth(text) > MAX_DEPTH {
             return Err(format!("brackets more than {MAX_DEPTH} deep"));
         }
         let mut parser = Parser::new(text.as_bytes(), &ParserOptions::default(), &SourceInfo::default());
@@ -268,6 +303,13 @@ mod tests {
     }
 
     #[test]
+    fn no_depth_overflows_the_stack() {
+        for text in ["(#)\n", "if ", "i\\\nf ", "! ", "{ ", "case a in b) ", "$(", "f() "] {
+            assert!(parse(&text.repeat(4_000)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn files_of_redirections_are_found() {
         let script = parse("a > out.txt 2>&1 < in.txt >> ~/log").expect("script");
         let files: Vec<_> = script.redirects.iter().map(|one| (one.file.text.as_str(), one.writes)).collect();
@@ -276,7 +318,7 @@ mod tests {
 
     #[test]
     fn what_no_shell_takes_is_an_error_of_one_line() {
-        for text in ["a | | b", "if a; then", "a 'b", &"(".repeat(200), &"a".repeat(MAX_SCRIPT_BYTES + 1)] {
+        for text in ["a | | b", "if a; then", "a 'b", &"(".repeat(2000), &"a".repeat(MAX_SCRIPT_BYTES + 1)] {
             let error = parse(text).expect_err(text);
             assert!(!error.contains('\n') && !error.is_empty());
         }

@@ -10,7 +10,7 @@ use crate::daemon::Daemon;
 use crate::describe;
 use crate::exit::{Failure, Outcome};
 use crate::moment;
-use crate::screen::{Format, Screen, Tone};
+use crate::screen::{Format, Screen, Tone, printable};
 use crate::standing;
 
 /// What was typed after `agent promote`.
@@ -29,6 +29,7 @@ pub(super) fn run(
 ) -> Result<Outcome, Failure> {
     let mut promotions = Vec::new();
     let mut failures = Vec::new();
+    let mut gone = None;
     for name in &arguments.names {
         let request = AgentRequest { name: name.clone(), because: String::new() };
         match daemon.call(async |client| client.agent_promote(request).await) {
@@ -39,7 +40,10 @@ pub(super) fn run(
                 promotions.push(promotion);
             }
             // Nobody there for this one is nobody there for the next.
-            Err(failure @ (Failure::Unreachable(_) | Failure::Timeout(_))) => return Err(failure),
+            Err(failure @ (Failure::Unreachable(_) | Failure::Timeout(_))) => {
+                gone = Some(failure);
+                break;
+            }
             Err(failure) => failures.push((name, failure)),
         }
     }
@@ -53,7 +57,10 @@ pub(super) fn run(
     }
     screen.flush()?;
     for (name, failure) in &failures {
-        eprintln!("agentctl: {name}: {failure}");
+        eprintln!("agentctl: {}: {failure}", printable(name));
+    }
+    if let Some(failure) = gone {
+        return Err(failure);
     }
     let all = failures.is_empty() && promotions.iter().all(|promotion| promotion.refusals.is_empty());
     Ok(Outcome::of(all))

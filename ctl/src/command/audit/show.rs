@@ -8,10 +8,11 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::Log;
+use crate::describe;
 use crate::exit::{Failure, Outcome};
 use crate::filter;
 use crate::moment;
-use crate::screen::{Format, Screen, Tone, cell, cut};
+use crate::screen::{Format, Screen, Tone, cell, cut, printable};
 
 /// Characters of a detail in the table; the whole is in the other forms.
 const DETAIL_WIDTH: usize = 160;
@@ -70,8 +71,9 @@ pub(super) fn run(arguments: &Arguments, screen: &mut Screen<'_>) -> Result<Outc
     }
     if let Some(first) = unreadable.first() {
         eprintln!(
-            "agentctl: {} lines cannot be read, the first is {first}; see agentctl audit verify",
-            unreadable.len()
+            "agentctl: {} cannot be read, the first is {}; see agentctl audit verify",
+            describe::count(unreadable.len(), "line"),
+            printable(&first.to_string())
         );
     }
     Ok(Outcome::of(unreadable.is_empty()))

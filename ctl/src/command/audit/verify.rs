@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 pub(super) fn run(arguments: &Arguments, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
     let verifier = arguments.trust.verifier()?;
     let verifier = verifier.as_ref().map(|verifier| verifier as &dyn Verifier);
-    let checks = Checks { verifier, anchor: arguments.anchor.as_ref(), permissions: arguments.log.is_own() };
+    let checks = Checks { verifier, anchor: arguments.anchor.as_ref(), permissions: arguments.log.reader() };
     let report = check(&arguments.log.dir, checks)?;
     match screen.format() {
         Format::Table => table(screen, &arguments.log.dir, &report)?,
@@ -96,6 +96,13 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
         "not checked".to_owned()
     };
     facts.push(("signatures", signatures));
+    if report.unattested > 0 {
+        let records = describe_count(report.unattested, "record");
+        facts.push((
+            "unattested",
+            format!("{records} attested only by the next start: agentd had not ended in order"),
+        ));
+    }
     if report.lost > 0 {
         facts.push((
             "lost",

@@ -4,7 +4,7 @@ mod evidence;
 mod html;
 mod table;
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use agentguard_audit::controls::{self, Control, Framework};
 use agentguard_audit::verify::Checks;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
+use nix::fcntl::OFlag;
 
 use super::Log;
 use super::trust::Trust;
@@ -70,9 +71,9 @@ pub(super) fn run(arguments: &Arguments, screen: &mut Screen<'_>) -> Result<Outc
     let controls = chosen(controls::all()?, &arguments.controls, &arguments.frameworks)?;
     let verifier = arguments.trust.verifier()?;
     let verifier = verifier.as_ref().map(|verifier| verifier as &dyn Verifier);
-    let checks = Checks { verifier, anchor: None, permissions: arguments.log.is_own() };
+    let checks = Checks { verifier, anchor: None, permissions: arguments.log.reader() };
     let report = verify::check(&arguments.log.dir, checks)?;
-    let intact = report.is_clean();
+    let (intact, answer) = (report.is_clean(), verify::answer(&report));
     let made_ns = now.duration_since(UNIX_EPOCH).ok().and_then(|since| u64::try_from(since.as_nanos()).ok());
     let export = Export::gather(&arguments.log.dir, controls, period, report, made_ns.unwrap_or_default())?;
     let text = match arguments.format {
@@ -84,14 +85,28 @@ pub(super) fn run(arguments: &Arguments, screen: &mut Screen<'_>) -> Result<Outc
         Some(path) => write(path, &text)?,
         None => screen.raw(&text)?,
     }
+    if !intact {
+        eprintln!("agentctl: the audit log is {answer}; see agentctl audit verify");
+    }
     Ok(Outcome::of(intact))
 }
 
+/// Writes beside the place and renames it there: there is the old file or the whole new one, and it is nobody else's.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    // What is no file would not be written to but replaced: /dev/null, a link.
+    if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Failure::Failed(format!("{}: there is something else than a file", path.display())));
+    }
+    let partial = path.with_file_name(format!(".agentctl.{}.partial", std::process::id()));
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| Failure::on(path, &error))
+    options.write(true).create_new(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
+    let mut file = options.open(&partial).map_err(|error| Failure::on(&partial, &error))?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.and_then(|()| fs::rename(&partial, path)).map_err(|error| {
+        // What went wrong is what the user must hear.
+        let _ = fs::remove_file(&partial);
+        Failure::on(path, &error)
+    })
 }
 
 /// The controls that were asked for; all, when nothing was.

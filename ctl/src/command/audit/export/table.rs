@@ -1,12 +1,16 @@
 //! The export as rows: one for each control and record, and one for a control without records.
 
-use agentguard_audit::AuditRecord;
+use std::collections::HashMap;
 
+use agentguard_audit::AuditRecord;
+use agentguard_audit::verify::Finding;
+
+use super::super::verify;
 use super::evidence::{Evidence, Export};
 use crate::exit::Failure;
 use crate::moment;
 
-const HEADER: [&str; 15] = [
+const HEADER: [&str; 17] = [
     "host",
     "framework",
     "control",
@@ -22,6 +26,8 @@ const HEADER: [&str; 15] = [
     "actor",
     "detail",
     "hash",
+    "log",
+    "finding",
 ];
 
 /// Characters that make a spreadsheet read a field as a formula.
@@ -31,20 +37,59 @@ const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 pub(super) fn csv(export: &Export) -> Result<String, Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let wrong = |error: csv::Error| Failure::Failed(format!("the export: {error}"));
+    let log = Log { answer: verify::answer(&export.report), found: found(export) };
     writer.write_record(HEADER).map_err(wrong)?;
     for evidence in &export.controls {
         if evidence.records.is_empty() {
-            writer.write_record(row(export, evidence, None)).map_err(wrong)?;
+            writer.write_record(row(export, &log, evidence, None)).map_err(wrong)?;
         }
         for record in export.of(evidence) {
-            writer.write_record(row(export, evidence, Some(record))).map_err(wrong)?;
+            writer.write_record(row(export, &log, evidence, Some(record))).map_err(wrong)?;
         }
     }
     let bytes = writer.into_inner().map_err(|error| Failure::Failed(format!("the export: {error}")))?;
     String::from_utf8(bytes).map_err(|error| Failure::Failed(format!("the export: {error}")))
 }
 
-fn row(export: &Export, evidence: &Evidence, record: Option<&AuditRecord>) -> [String; HEADER.len()] {
+/// What verifying said: a row is read without the others.
+struct Log {
+    answer: String,
+    /// By number of the record.
+    found: HashMap<u64, String>,
+}
+
+/// The kinds of what was found at each record.
+fn found(export: &Export) -> HashMap<u64, String> {
+    let mut found: HashMap<u64, String> = HashMap::new();
+    for finding in &export.report.findings {
+        let Some(first) = finding.seq else { continue };
+        let records = first..=finding.through.unwrap_or(first);
+        for record in export.records.iter().filter(|record| records.contains(&record.seq)) {
+            let (kinds, kind) = (found.entry(record.seq).or_default(), kind(finding));
+            // A record that is there twice is one number.
+            if !kinds.split("; ").any(|said| said == kind) {
+                kinds.push_str(if kinds.is_empty() { "" } else { "; " });
+                kinds.push_str(&kind);
+            }
+        }
+    }
+    found
+}
+
+/// As in the JSON of `verify`.
+fn kind(finding: &Finding) -> String {
+    serde_json::to_value(finding.problem)
+        .ok()
+        .and_then(|kind| kind.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+fn row(
+    export: &Export,
+    log: &Log,
+    evidence: &Evidence,
+    record: Option<&AuditRecord>,
+) -> [String; HEADER.len()] {
     let control = &evidence.control;
     let of = |field: fn(&AuditRecord) -> String| record.map(field).unwrap_or_default();
     [
@@ -63,6 +108,8 @@ fn row(export: &Export, evidence: &Evidence, record: Option<&AuditRecord>) -> [S
         of(|record| inert(&record.actor)),
         of(|record| record.detail.to_string()),
         of(|record| record.hash.clone()),
+        log.answer.clone(),
+        record.and_then(|record| log.found.get(&record.seq)).cloned().unwrap_or_default(),
     ]
 }
 
