@@ -96,9 +96,7 @@ pub(crate) fn last_record(path: &Path) -> Result<Option<AuditRecord>, AuditError
     file.seek(SeekFrom::Start(start)).and_then(|_| file.read_to_end(&mut tail)).map_err(at(path))?;
     let Some(body) = tail.strip_suffix(b"\n") else { return Ok(None) };
     let line = body.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-    Ok(AuditRecord::parse(line)
-        .ok()
-        .filter(|record| record.computed_hash().ok().as_ref() == Some(&record.hash)))
+    Ok(AuditRecord::parse(line).ok().filter(AuditRecord::has_own_hash))
 }
 
 #[cfg(test)]

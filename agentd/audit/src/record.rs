@@ -190,6 +190,11 @@ impl AuditRecord {
         Ok(record)
     }
 
+    /// Whether it has the hash of what it says.
+    pub(crate) fn has_own_hash(&self) -> bool {
+        self.computed_hash().is_ok_and(|hash| hash == self.hash)
+    }
+
     /// What its hash must be.
     pub(crate) fn computed_hash(&self) -> Result<String, serde_json::Error> {
         let hashed = Hashed {

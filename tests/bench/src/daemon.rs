@@ -166,15 +166,15 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    /// Starts one whose state is below `folder` and whose programs are those in `bin`.
-    pub(crate) fn start(folder: &Path, bin: &Path, policies: &Path, backend: &str) -> Result<Self> {
+    /// Starts one with the tracing back end, whose state is below `folder` and whose programs are those in `bin`.
+    pub(crate) fn start(folder: &Path, bin: &Path, policies: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
         // A port that is free now; nobody else on a test host asks for it in between.
         let metrics = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?.local_addr()?;
         let config = folder.join("agentd.toml");
         let text = format!(
             "socket = '{0}/agentd.sock'\npolicy_dir = '{1}'\nstate_dir = '{0}/state'\nrun_dir = '{0}/run'\n\
-             pin_dir = '/sys/fs/bpf/agentguard-bench-{2}'\nbackend = '{backend}'\ndegraded = 'observe'\n\
+             pin_dir = '/sys/fs/bpf/agentguard-bench-{2}'\nbackend = 'tracing'\ndegraded = 'observe'\n\
              log_level = 'warn'\n[metrics]\nlisten = '{metrics}'\n[governance]\nscratch_dir = '{0}/scratch'\n",
             folder.display(),
             policies.display(),

@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let [seconds, rate] = arguments.load[..] {
         return generate(Duration::from_secs(seconds), rate);
     }
-    let own = Own::start(&arguments.folder, &arguments.bin, &arguments.policies, "tracing")?;
+    let own = Own::start(&arguments.folder, &arguments.bin, &arguments.policies)?;
     let file = arguments.folder.join("pipeline.toml");
     std::fs::write(&file, spec::with_rules(10, Path::new("/bench"), PORT))?;
     let mut before = Counts::read(&own)?;

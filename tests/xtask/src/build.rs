@@ -39,6 +39,11 @@ impl Build {
         Self { workspace: workspace.to_owned(), release }
     }
 
+    /// What is built.
+    pub(crate) fn workspace(&self) -> &Path {
+        &self.workspace
+    }
+
     /// Builds what is installed, and the programs of further packages.
     pub(crate) fn run(&self, further: &[&str]) -> Result<()> {
         if !self.command(further).status()?.success() {

@@ -5,7 +5,7 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,10 +34,10 @@ pub(crate) fn missing() -> Option<String> {
 }
 
 /// What is granted goes through, what is denied fails before it happens, and both are recorded, as the exec is.
-pub(crate) fn test(workspace: &Path, build: &Build) -> Result<()> {
+pub(crate) fn test(build: &Build) -> Result<()> {
     let granted = Peer::listen()?;
     let denied = Peer::listen()?;
-    let agentd = Own::start(workspace, build)?;
+    let agentd = Own::start(build)?;
     let spec = agentd.folder.path().join("spec.toml");
     std::fs::write(&spec, spec_text(granted.port))?;
 
@@ -121,7 +121,7 @@ struct Own {
 }
 
 impl Own {
-    fn start(workspace: &Path, build: &Build) -> Result<Self> {
+    fn start(build: &Build) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let pins = PathBuf::from(format!("/sys/fs/bpf/agentguard-test-{}", std::process::id()));
         let at = folder.path().display();
@@ -129,7 +129,7 @@ impl Own {
             "socket = '{at}/agentd.sock'\npolicy_dir = '{}'\nstate_dir = '{at}/state'\npin_dir = '{}'\n\
              run_dir = '{at}/run'\ndegraded = 'observe'\nbackend = 'tracing'\nlog_level = 'error'\n\
              [metrics]\nlisten = ''\n",
-            workspace.join("policies").display(),
+            build.workspace().join("policies").display(),
             pins.display(),
         );
         std::fs::write(folder.path().join("agentd.toml"), config)?;

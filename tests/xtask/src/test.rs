@@ -105,7 +105,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     steps.run("policies", policies.current_dir(&workspace).args(["policy", "test", "policies"]));
     fuzz(&mut steps, &workspace)?;
     match host::missing() {
-        None => steps.check("this host's kernel", || host::test(&workspace, &build)),
+        None => steps.check("this host's kernel", || host::test(&build)),
         Some(missing) => steps.skip("this host's kernel", &missing),
     }
     if args.fast {

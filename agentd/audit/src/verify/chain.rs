@@ -66,7 +66,7 @@ impl Chain {
         let seq = self.expected();
         let (problem, what) = match shape {
             Shape::Whole(line) => match AuditRecord::parse(&line) {
-                Ok(record) if record.computed_hash().ok().as_ref() == Some(&record.hash) => {
+                Ok(record) if record.has_own_hash() => {
                     self.follow(&record, place, findings);
                     return Some(record);
                 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU16;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, de::SeqAccess};
@@ -49,9 +50,9 @@ impl Answers {
                 .map(|entry| entry.trim().to_owned())
                 .filter(|entry| !entry.is_empty())
                 .collect(),
-            Kind::Text | Kind::Choice(_) | Kind::Number | Kind::YesNo => vec![typed],
+            Kind::Text | Kind::Choice(_) | Kind::Number | Kind::Port | Kind::YesNo => vec![typed],
         };
-        let entries = check(key, kind, entries).map_err(|problem| AuthoringError::value(key, problem))?;
+        let entries = check(kind, entries).map_err(|problem| AuthoringError::value(key, problem))?;
         self.given.insert(key, entries);
         Ok(())
     }
@@ -91,7 +92,7 @@ impl Answers {
 }
 
 /// Whether the entries are an answer of this kind, in the form in which they are kept.
-fn check(key: &str, kind: Kind, entries: Vec<String>) -> Result<Vec<String>, String> {
+fn check(kind: Kind, entries: Vec<String>) -> Result<Vec<String>, String> {
     let length: usize = entries.iter().map(String::len).sum();
     if length > MAX_ANSWER_BYTES {
         return Err(format!("the answer has {length} bytes, the limit is {MAX_ANSWER_BYTES}; shorten it"));
@@ -104,10 +105,7 @@ fn check(key: &str, kind: Kind, entries: Vec<String>) -> Result<Vec<String>, Str
         Kind::Text | Kind::List => Ok(entries),
         Kind::Choice(words) if words.contains(&first) => Ok(entries),
         Kind::Choice(words) => Err(format!("`{first}` is none of {}", words.join(", "))),
-        Kind::Number if key == "port" => match first.parse::<u16>() {
-            Ok(1..) => Ok(entries),
-            Ok(0) | Err(_) => Err(format!("`{first}` is no port; write one from 1 to 65535")),
-        },
+        Kind::Port => port(first).map(|_| entries),
         Kind::Number if first.parse::<f64>().is_ok_and(f64::is_finite) => Ok(entries),
         Kind::Number => Err(format!("`{first}` is no number; write one such as 0.2")),
         Kind::YesNo => match first {
@@ -116,6 +114,12 @@ fn check(key: &str, kind: Kind, entries: Vec<String>) -> Result<Vec<String>, Str
             _ => Err(format!("`{first}` is neither yes nor no")),
         },
     }
+}
+
+/// A port, or why it is none.
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    let port = text.parse::<NonZeroU16>().map(NonZeroU16::get);
+    port.map_err(|_| format!("`{text}` is no port; write one from 1 to 65535"))
 }
 
 fn unknown(key: &str) -> String {
@@ -165,7 +169,7 @@ impl<'de> DeserializeSeed<'de> for Entries {
 
 impl Entries {
     fn checked<E: de::Error>(&self, entries: Vec<String>) -> Result<Vec<String>, E> {
-        check(self.key, self.kind, entries).map_err(|problem| E::custom(format!("{}: {problem}", self.key)))
+        check(self.kind, entries).map_err(|problem| E::custom(format!("{}: {problem}", self.key)))
     }
 }
 
@@ -178,6 +182,7 @@ impl<'de> Visitor<'de> for Entries {
             Kind::Choice(_) => "one of the words",
             Kind::List => "a list of texts",
             Kind::Number => "a number",
+            Kind::Port => "a port",
             Kind::YesNo => "true or false",
         };
         write!(f, "{kind} for {}", self.key)

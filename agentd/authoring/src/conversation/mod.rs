@@ -65,9 +65,7 @@ pub fn draft(arguments: &Conversation<'_>) -> Result<Draft, AuthoringError> {
             .add_under(NAMED, workflow::peer_of(peer).map_err(|problem| about("connects", problem))?);
     }
     if answers.is_yes("serves") {
-        let port = answers.text("port");
-        let wrong = || about("port", format!("`{port}` is no port; write one from 1 to 65535"));
-        let port = port.parse().map_err(|_| wrong())?;
+        let port = answers::port(answers.text("port")).map_err(|problem| about("port", problem))?;
         spec.network.listen.add(program::peer("127.0.0.1", port));
         spec.containment.loopback = true;
     }

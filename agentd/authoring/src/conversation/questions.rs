@@ -30,6 +30,8 @@ pub enum Kind {
     List,
     /// A number.
     Number,
+    /// A port, from 1 to 65535.
+    Port,
     /// `yes` or `no`; in a file also `true` or `false`.
     YesNo,
 }
@@ -161,7 +163,7 @@ const QUESTIONS: [Asked; 20] = [
         key: "port",
         text: "On which port?",
         help: "1 to 65535.",
-        kind: Kind::Number,
+        kind: Kind::Port,
         default: |_| "8000".to_owned(),
         when: |answers| answers.is_yes("serves"),
     },

@@ -11,13 +11,12 @@ use serde::Deserialize;
 
 use super::glob;
 use super::rule::{self, Rule};
-use super::stricter::{self, DIRECTORIES, RULES};
+use super::stricter::{self, COVERED, DENIED, DIRECTORIES, RULES};
 use crate::draft::Note;
 use crate::program::{self, Work};
 use crate::{AuthoringError, Draft, Identity, List, Source, SpecDraft, base, workflow};
 
 const OWN: &str = "Claude Code itself.";
-const COVERED: &str = "a rule that denies or asks covers it, and that comes first";
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Settings {
@@ -159,8 +158,7 @@ impl Maker {
             Answer::Deny => return lines.into_iter().for_each(|line| exec.commands_deny.add(line)),
             Answer::Ask if lines.iter().any(|line| stricter::wins_over_denied(line, &exec.commands_deny)) => {
                 lines.into_iter().for_each(|line| exec.commands_deny.add(line));
-                let why = "denied, not held: a rule that denies crosses it, and that comes first";
-                return self.notes.push(Note::unsure(format!("ask {text}"), why));
+                return self.notes.push(Note::unsure(format!("ask {text}"), DENIED));
             }
             Answer::Ask => lines.into_iter().for_each(|line| exec.commands_hold.add(line)),
             Answer::Allow => {}

@@ -20,6 +20,10 @@ pub(super) const DIRECTORIES: &str = "Additional directories.";
 /// Above what is said again. What is below grants that nobody named is apart, because less is taken to lie there.
 const AGAIN: &str = "Again below what is granted: the rule that names more of a path wins.";
 const AGAIN_BELOW_OWN: &str = "Again below what is granted to every program and to those that are known.";
+/// Why a grant is left out.
+pub(super) const COVERED: &str = "a rule that denies or asks covers it, and that comes first";
+/// Why what was asked about is denied.
+pub(super) const DENIED: &str = "denied, not held: a rule that denies crosses it, and that comes first";
 /// Above what was asked about and is denied.
 const CROSSED: &str = "Asked about, but a denial crosses it.";
 
@@ -44,8 +48,7 @@ fn deny_over_hold(files: &mut FilesPart, notes: &mut Vec<Note>) {
         let kept = again.is_some();
         again.into_iter().flatten().for_each(|pattern| deny.add_under(heading(named), pattern));
         if !kept {
-            let why = "denied, not held: a rule that denies crosses it, and that comes first";
-            notes.push(Note::unsure(format!("files.deny {}", entry.value), why));
+            notes.push(Note::unsure(format!("files.deny {}", entry.value), DENIED));
             deny.add_under(CROSSED, entry.value.clone());
         }
         kept
@@ -277,8 +280,7 @@ pub(super) fn peers(network: &mut NetworkPart, notes: &mut Vec<Note>) {
         let stops = denied.iter().any(|wider| peer_covers(wider, to))
             || held.iter().any(|wider| wider != to && peer_covers(wider, to));
         if stops {
-            let why = "a rule that denies or asks covers it, and that comes first";
-            notes.push(Note::left_out(format!("network.connect {to}"), why));
+            notes.push(Note::left_out(format!("network.connect {to}"), COVERED));
         }
         !stops
     });

@@ -134,7 +134,7 @@ pub(crate) fn run(args: &VmArgs) -> Result<ExitCode> {
     let kernel = kernel::prepare(&cache, args.kernel, args.refresh, progress)?;
     let root = rootfs::prepare(&cache, progress)?;
     let payload = directory.path().join("payload.tar");
-    stage::write_payload(&workspace, (!args.bare).then_some(&build), &cache, &payload)?;
+    stage::write_payload((!args.bare).then_some(&build), &cache, &payload)?;
     let mut disks = vec![
         Disk { path: root, serial: "root".into(), keep: false },
         Disk { path: kernel.modules.clone(), serial: "modules".into(), keep: false },

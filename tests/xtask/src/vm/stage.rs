@@ -20,18 +20,13 @@ const TARGET: &str = include_str!("../../../vm/overlay/usr/lib/systemd/system/ag
 const SERVICE: &str = include_str!("../../../vm/overlay/usr/lib/systemd/system/agentguard-vm.service");
 
 /// Writes the payload disk. Without a build, AgentGuard itself is not on it.
-pub(crate) fn write_payload(
-    workspace: &Path,
-    build: Option<&Build>,
-    cache: &Cache,
-    payload: &Path,
-) -> Result<()> {
+pub(crate) fn write_payload(build: Option<&Build>, cache: &Cache, payload: &Path) -> Result<()> {
     let overlay = cache.work_directory("overlay")?;
     write_overlay(overlay.path(), build.is_some())?;
     let mut archive = tool("tar");
     archive.args(["--numeric-owner", "--owner=0", "--group=0", "-cf"]).arg(payload);
     if let Some(build) = build {
-        let stage = install(workspace, build, cache)?;
+        let stage = install(build, cache)?;
         // Entries by name rather than `.`: the root directory itself is not ours to change.
         archive.arg("-C").arg(&stage).args(top_level(&stage)?);
     }
@@ -40,7 +35,7 @@ pub(crate) fn write_payload(
     Ok(())
 }
 
-fn install(workspace: &Path, build: &Build, cache: &Cache) -> Result<PathBuf> {
+fn install(build: &Build, cache: &Cache) -> Result<PathBuf> {
     for program in ["agentd", "agentctl"] {
         let program = build.program(program);
         if !program.exists() {
@@ -52,8 +47,13 @@ fn install(workspace: &Path, build: &Build, cache: &Cache) -> Result<PathBuf> {
         std::fs::remove_dir_all(&stage)?;
     }
     std::fs::create_dir_all(&stage)?;
-    let mut install = tool(workspace.join("packaging/install"));
-    install.current_dir(workspace).arg("--destdir").arg(&stage).arg("--build-dir").arg(build.folder());
+    let mut install = tool(build.workspace().join("packaging/install"));
+    install
+        .current_dir(build.workspace())
+        .arg("--destdir")
+        .arg(&stage)
+        .arg("--build-dir")
+        .arg(build.folder());
     run(&mut install)?;
     if !stage.join("usr").exists() {
         bail!("packaging/install put nothing below {}", stage.display());

@@ -75,7 +75,7 @@ fn prompt(question: &Question) -> String {
         Kind::Choice(words) => format!(" ({})", words.join(", ")),
         Kind::List => " (with commas between)".to_owned(),
         Kind::YesNo => " (yes, no)".to_owned(),
-        Kind::Text | Kind::Number => String::new(),
+        Kind::Text | Kind::Number | Kind::Port => String::new(),
     };
     let default = if default.is_empty() { String::new() } else { format!("[{default}] ") };
     format!("{text}{choices}\n  {help}\n  {default}> ")
