@@ -22,6 +22,8 @@ int resolve_path(__u64 dentry, __u64 mount, __u32 flags, struct path_buffer *out
 int resolve_host_path(__u64 dentry, struct path_buffer *out);
 /* Writes the path of a name that user space gave, below a directory that may be 0 for an absolute one. */
 int resolve_name(__u64 dir, __u64 mount, __u64 name, struct path_buffer *out);
+/* How many bytes a text has; 0 if there is none. */
+__u32 text_length(struct path_buffer *text);
 /* 1 if mount is the one under which the host knows this file system: then both paths are the same. */
 int is_host_mount(__u64 mount);
 

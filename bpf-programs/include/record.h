@@ -85,23 +85,21 @@ static __always_inline void conclude(struct decision *decision, const struct lab
 		count(label->slot == CANARY_SLOT ? COUNT_CANARY : COUNT_DENIED);
 }
 
-/* In chunks, so that the verifier sees each one end inside the buffer. */
-static __always_inline void append_text(struct bpf_dynptr *ring, __u32 at, struct path_buffer *from, __u32 begin,
-					__u32 len)
+/* In chunks, so that the verifier sees each one end inside the buffer. Begin and end are read anew for each: through
+ * numbers that stay, the verifier would follow every length that a text can have. */
+static __always_inline void append_text(struct bpf_dynptr *ring, __u32 at, struct path_buffer *from)
 {
 	for (int i = 0; i < MAX_PATH / TEXT_CHUNK + 1; i++) {
-		__u32 chunk = len;
+		__u32 begin = from->begin + i * TEXT_CHUNK, end = from->end, chunk;
 
-		if (chunk == 0)
+		if (begin >= end)
 			break;
+		chunk = end - begin;
 		if (chunk > TEXT_CHUNK)
 			chunk = TEXT_CHUNK;
 		barrier_var(chunk);
 		chunk &= 2 * TEXT_CHUNK - 1; /* what the verifier sees of the line above */
-		bpf_dynptr_write(ring, at, &from->text[begin & (MAX_PATH - 1)], chunk, 0);
-		at += chunk;
-		begin += chunk;
-		len -= chunk;
+		bpf_dynptr_write(ring, at + i * TEXT_CHUNK, &from->text[begin & (MAX_PATH - 1)], chunk, 0);
 	}
 }
 

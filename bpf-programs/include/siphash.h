@@ -41,20 +41,7 @@ static __always_inline bool siphash_begin(struct siphash *state)
 /* Not inlined: there are many calls, and the stack is small. Return 0. */
 int siphash_word(struct siphash *state, __u64 word);
 int siphash_text(struct siphash *state, struct path_buffer *text);
-
-static __always_inline __u64 siphash_output(struct siphash *state)
-{
-	for (int i = 0; i < 4; i++)
-		siphash_round(state);
-	return state->v0 ^ state->v1 ^ state->v2 ^ state->v3;
-}
-
-static __always_inline void siphash_end(struct siphash *state, __u64 out[2])
-{
-	state->v2 ^= 0xee;
-	out[0] = siphash_output(state);
-	state->v1 ^= 0xdd;
-	out[1] = siphash_output(state);
-}
+/* The hash is in v0 and v1 then. */
+int siphash_end(struct siphash *state);
 
 #endif

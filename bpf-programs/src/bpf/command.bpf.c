@@ -218,11 +218,6 @@ __noinline int resolve_directory(void)
 	return 0;
 }
 
-static __always_inline __u32 length(const struct path_buffer *text)
-{
-	return text->end > text->begin ? text->end - text->begin : 0;
-}
-
 __noinline int record_command(struct label *label, struct path_request *request, struct decision *decision)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -235,9 +230,10 @@ __noinline int record_command(struct label *label, struct path_request *request,
 
 	if (!label || !request || !decision || !path || !text || !cwd)
 		return 0;
-	path_len = length(path);
-	cwd_len = length(cwd);
-	argv_len = text->end > ARGV_LEN ? text->end - ARGV_LEN : 0;
+	text->begin = ARGV_LEN;
+	path_len = text_length(path);
+	cwd_len = text_length(cwd);
+	argv_len = text_length(text);
 	if (path_len > MAX_PATH || cwd_len > MAX_PATH || argv_len > MAX_ARGV)
 		return 0;
 	size = sizeof(struct exec_event) + path_len + cwd_len + argv_len;
@@ -263,9 +259,9 @@ __noinline int record_command(struct label *label, struct path_request *request,
 		record->pad = 0;
 		recorded = 1;
 	}
-	append_text(&ring, sizeof(struct exec_event), path, path->begin, path_len);
-	append_text(&ring, sizeof(struct exec_event) + path_len, cwd, cwd->begin, cwd_len);
-	append_text(&ring, sizeof(struct exec_event) + path_len + cwd_len, text, ARGV_LEN, argv_len);
+	append_text(&ring, sizeof(struct exec_event), path);
+	append_text(&ring, sizeof(struct exec_event) + path_len, cwd);
+	append_text(&ring, sizeof(struct exec_event) + path_len + cwd_len, text);
 done:
 	bpf_ringbuf_submit_dynptr(&ring, 0);
 	return recorded;

@@ -7,7 +7,7 @@
  */
 #include "decide.h"
 
-#define BYTES_PER_STEP 32
+#define BYTES_PER_STEP 16
 #define MAX_STEPS (MAX_PATH / BYTES_PER_STEP + 1)
 
 struct text_walk {
@@ -20,22 +20,26 @@ struct text_walk {
 	__u32 comb;
 };
 
+/* Unrolled, and with one address for all bytes: for whatever counts them the verifier would go back through all steps at
+ * each of them. */
 static long match_bytes(__u32 index, struct text_walk *walk)
 {
 	struct path_buffer *text = walk->text;
 	__u32 position = walk->position, end = walk->end, state = walk->state;
 	__u32 states = walk->states, comb = walk->comb, classes = walk->classes;
+	__u8 *bytes = (__u8 *)&text->text[position & (MAX_PATH - 1)];
 	__u32 zero = 0;
 	struct rules *arena = bpf_map_lookup_elem(&rules, &zero);
 
 	if (!arena)
 		return 1;
+#pragma unroll BYTES_PER_STEP
 	for (int i = 0; i < BYTES_PER_STEP; i++) {
 		__u32 class, row, cell;
 
 		if (position >= end)
 			break;
-		class = arena->word[(classes + (__u8)text->text[position & (MAX_PATH - 1)]) & (RULE_WORDS - 1)];
+		class = arena->word[(classes + bytes[i]) & (RULE_WORDS - 1)];
 		row = states + 3 * state;
 		cell = comb + 2 * (arena->word[row & (RULE_WORDS - 1)] + class);
 		if (arena->word[cell & (RULE_WORDS - 1)] == state)

@@ -146,7 +146,7 @@ __noinline int record_path(struct label *label, struct path_request *request, st
 	struct path_buffer *other = 0;
 	struct bpf_dynptr ring;
 	struct file_event *record;
-	__u32 size = sizeof(struct file_event), path_len = 0, other_len = 0, begin = 0, other_begin = 0, recorded = 0;
+	__u32 path_len, other_len, size, recorded = 0;
 
 	if (!label || !request || !decision)
 		return 0;
@@ -154,15 +154,9 @@ __noinline int record_path(struct label *label, struct path_request *request, st
 		other = bpf_task_storage_get(&task_host_path, task, 0, 0);
 	else if (request->other_dentry)
 		other = bpf_task_storage_get(&task_other_path, task, 0, 0);
-	if (path && path->begin <= MAX_PATH && path->end <= MAX_PATH + PATH_SLACK && path->end > path->begin) {
-		begin = path->begin;
-		path_len = path->end - begin;
-	}
-	if (other && other->begin <= MAX_PATH && other->end <= MAX_PATH && other->end > other->begin) {
-		other_begin = other->begin;
-		other_len = other->end - other_begin;
-	}
-	size += path_len + other_len;
+	path_len = text_length(path);
+	other_len = text_length(other);
+	size = sizeof(struct file_event) + path_len + other_len;
 	if (decision->recording == RECORD_HELD) {
 		if (bpf_ringbuf_reserve_dynptr(&held_events, size, 0, &ring))
 			goto done;
@@ -187,9 +181,9 @@ __noinline int record_path(struct label *label, struct path_request *request, st
 		recorded = 1;
 	}
 	if (path)
-		append_text(&ring, sizeof(struct file_event), path, begin, path_len);
+		append_text(&ring, sizeof(struct file_event), path);
 	if (other)
-		append_text(&ring, sizeof(struct file_event) + path_len, other, other_begin, other_len);
+		append_text(&ring, sizeof(struct file_event) + path_len, other);
 done:
 	bpf_ringbuf_submit_dynptr(&ring, 0);
 	return recorded;

@@ -119,17 +119,22 @@ static __always_inline bool begin_question(struct task_holds *mine, const struct
 	return true;
 }
 
-static __noinline __u64 hash_of_text(struct siphash *state, struct path_buffer *text, __u32 begin)
+static __always_inline void end_question(struct task_holds *mine)
 {
-	__u64 out[2];
+	siphash_end(&mine->state);
+	mine->question.request[0] = mine->state.v0;
+	mine->question.request[1] = mine->state.v1;
+}
 
+static __always_inline __u64 hash_of_text(struct siphash *state, struct path_buffer *text, __u32 begin)
+{
 	if (!state || !text || !siphash_begin(state))
 		return 0;
 	text->begin = begin > text->end ? text->end : begin;
 	siphash_text(state, text);
 	text->begin = 0;
-	siphash_end(state, out);
-	return out[0];
+	siphash_end(state);
+	return state->v0;
 }
 
 static __always_inline void ask_command(struct task_holds *mine, struct path_request *request)
@@ -225,7 +230,7 @@ __noinline int ask_path(struct label *label, struct path_request *request)
 		if (text)
 			siphash_text(&mine->state, text);
 	}
-	siphash_end(&mine->state, mine->question.request);
+	end_question(mine);
 	return 0;
 }
 
@@ -242,7 +247,7 @@ __noinline int ask_address(struct label *label, struct address_request *request)
 	siphash_word(&mine->state, *(__u64 *)&request->address[0]);
 	siphash_word(&mine->state, *(__u64 *)&request->address[8]);
 	siphash_word(&mine->state, (__u64)request->protocol << 32 | request->port);
-	siphash_end(&mine->state, mine->question.request);
+	end_question(mine);
 	return 0;
 }
 
@@ -250,7 +255,6 @@ __noinline int ask_address(struct label *label, struct address_request *request)
 static __noinline __u64 hash_of_syscall(struct siphash *state)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	__u64 out[2];
 
 	if (!state || !siphash_begin(state))
 		return 0;
@@ -262,8 +266,8 @@ static __noinline __u64 hash_of_syscall(struct siphash *state)
 	siphash_word(state, regs->dx);
 	siphash_word(state, regs->r10);
 	siphash_word(state, regs->r8);
-	siphash_end(state, out);
-	return out[0];
+	siphash_end(state);
+	return state->v0;
 }
 
 static __always_inline void follow_answer(struct task_holds *mine, struct decision *decision, __u32 verdict, __u64 id)
@@ -318,13 +322,6 @@ __noinline int answer_stands(struct recent_open *open)
 		return 0;
 	known = standing_answer(mine, label, open->answer);
 	return known && known->verdict == VERDICT_ALLOW;
-}
-
-/* Asked before by the same system call: its restart, or another call that is just like it. */
-static __always_inline bool asked_before(const struct held *held, const struct question *question, __u64 syscall)
-{
-	return held->id && held->syscall == syscall && held->request[0] == question->request[0] &&
-	       held->request[1] == question->request[1];
 }
 
 static __always_inline void forget(struct held *held)
@@ -387,11 +384,37 @@ static __always_inline void turn(struct task_holds *mine, struct held *held, str
 	count(COUNT_TURNS);
 }
 
-/* An open that empties its file asks twice: to write, and a moment later to truncate. */
-static __always_inline bool opened_to_write(const struct task_holds *mine, const struct held *held, __u64 syscall)
+/* An open that empties its file asks twice: to write, and a moment later to truncate. Where the first one is in
+ * mine->held, or HOLDS_PER_TASK. */
+__noinline __u32 opened_to_write(struct task_holds *mine, __u64 syscall)
 {
-	return mine->question.call == CALL_TRUNCATE && held->id && held->syscall == syscall && held->used &&
-	       held->op == PATH_WRITE && held->inode == mine->question.inode && held->verdict == VERDICT_ALLOW;
+	for (int i = 0; mine && i < HOLDS_PER_TASK; i++) {
+		struct held *one = &mine->held[i];
+
+		if (one->id && one->syscall == syscall && one->used && one->op == PATH_WRITE &&
+		    one->inode == mine->question.inode && one->verdict == VERDICT_ALLOW)
+			return i;
+	}
+	return HOLDS_PER_TASK;
+}
+
+/* Where in mine->held the same system call has asked this before: its restart, or another call that is just like it. Else
+ * a free place, or the first one, plus HOLDS_PER_TASK. A number from a function that is verified by itself, because the
+ * verifier would follow each pair of pointers. */
+__noinline __u32 find_held(struct task_holds *mine, __u64 syscall)
+{
+	__u32 place = 0;
+
+	for (int i = 0; mine && i < HOLDS_PER_TASK; i++) {
+		struct held *one = &mine->held[i];
+
+		if (one->id && one->syscall == syscall && one->request[0] == mine->question.request[0] &&
+		    one->request[1] == mine->question.request[1])
+			return i;
+		if (!one->id || (one->used && one->syscall != syscall))
+			place = i;
+	}
+	return HOLDS_PER_TASK + place;
 }
 
 /* Takes the answer to a request that waits, if there is one. */
@@ -410,8 +433,10 @@ static __always_inline void take_answer(struct held *held)
 __noinline int hold_request(struct label *label, struct decision *decision)
 {
 	struct task_holds *mine = own_holds();
-	struct held *held = 0, *place = 0;
 	struct standing_answer *known;
+	__u32 number, written;
+	struct held *held;
+	bool asked;
 	__u64 syscall;
 
 	if (!label || !decision)
@@ -435,37 +460,33 @@ __noinline int hold_request(struct label *label, struct decision *decision)
 		return 0;
 	}
 	syscall = hash_of_syscall(&mine->state);
-	for (int i = 0; i < HOLDS_PER_TASK; i++) {
-		struct held *one = &mine->held[i];
-
-		if (opened_to_write(mine, one, syscall) && !is_truncate()) {
-			decision->recording = RECORD_NOTHING;
-			follow_answer(mine, decision, one->verdict, one->id);
-			return 0;
-		}
-		if (asked_before(one, &mine->question, syscall))
-			held = one;
-		else if (!one->id || (one->used && one->syscall != syscall))
-			place = one;
+	written = opened_to_write(mine, syscall);
+	if (written < HOLDS_PER_TASK && mine->question.call == CALL_TRUNCATE && !is_truncate()) {
+		held = &mine->held[written];
+		decision->recording = RECORD_NOTHING;
+		follow_answer(mine, decision, held->verdict, held->id);
+		return 0;
 	}
-	if (held && held->verdict == VERDICT_HOLD)
+	number = find_held(mine, syscall);
+	asked = number < HOLDS_PER_TASK;
+	held = &mine->held[number % HOLDS_PER_TASK];
+	if (asked && held->verdict == VERDICT_HOLD)
 		take_answer(held);
 	if (mine->question.is_done) {
 		decision->recording = RECORD_NOTHING;
-		if (held && held->verdict == VERDICT_ALLOW)
+		if (asked && held->verdict == VERDICT_ALLOW)
 			follow_answer(mine, decision, held->verdict, held->id);
 		else
 			refuse(decision, REASON_CANNOT_HOLD);
 		return 0;
 	}
-	if (held && held->verdict != VERDICT_HOLD && (!held->used || mine->question.is_beneath)) {
+	if (asked && held->verdict != VERDICT_HOLD && (!held->used || mine->question.is_beneath)) {
 		held->used = 1;
 		decision->recording = RECORD_NOTHING;
 		follow_answer(mine, decision, held->verdict, held->id);
 		return 0;
 	}
-	if (!held || held->used) {
-		held = held ?: place ?: &mine->held[0];
+	if (!asked || held->used) {
 		if (held->id && held->verdict == VERDICT_HOLD)
 			forget(held); /* of a call that never began again */
 		if (!begin(mine, held, label, decision, syscall)) {

@@ -18,17 +18,17 @@
 extern const void rename_lock __ksym __weak;
 extern const void mount_lock __ksym __weak;
 
+/* How far it has come is in out->begin: were it here, newer verifiers would follow each of its values. */
 struct walk {
 	struct path_buffer *out;
 	__u64 dentry;
 	__u64 mount;      /* struct mount, 0 to stay inside the file system */
 	__u64 mount_root;
-	__u32 offset;
-	__u32 status;
 	__u64 first_dentry;
 	__u64 first_mount;
 	__u64 first_root;
 	__u32 first_offset;
+	__u32 status;
 	__u32 sequence;   /* of rename_lock when the attempt began */
 };
 
@@ -58,7 +58,7 @@ static __always_inline void begin_walk(struct walk *walk)
 	walk->dentry = walk->first_dentry;
 	walk->mount = walk->first_mount;
 	walk->mount_root = walk->first_root;
-	walk->offset = walk->first_offset;
+	walk->out->begin = walk->first_offset;
 	walk->sequence = sequence_of(&rename_lock);
 }
 
@@ -92,7 +92,7 @@ static long step_up(__u32 index, struct walk *walk)
 {
 	struct path_buffer *out = walk->out;
 	struct dentry *dentry = (void *)walk->dentry;
-	__u32 offset = walk->offset, len;
+	__u32 offset = out->begin, len;
 	struct component component;
 
 	if (walk->dentry == walk->mount_root)
@@ -111,7 +111,7 @@ static long step_up(__u32 index, struct walk *walk)
 		return 1;
 	offset -= 1;
 	out->text[offset & (MAX_PATH - 1)] = '/';
-	walk->offset = offset;
+	out->begin = offset;
 	walk->dentry = (__u64)component.parent;
 	return 0;
 }
@@ -132,11 +132,10 @@ static __always_inline int walk_up(__u64 dentry, __u64 mount, __u64 root, struct
 	begin_walk(&walk);
 	bpf_loop(MAX_STEPS, step_up, &walk, 0);
 	*top = walk.mount;
-	if (walk.offset >= MAX_PATH) {
-		walk.offset = MAX_PATH - 1;
+	if (out->begin >= MAX_PATH) {
+		out->begin = MAX_PATH - 1;
 		out->text[MAX_PATH - 1] = '/';
 	}
-	out->begin = walk.offset;
 	out->end = MAX_PATH;
 	return walk.status;
 }
@@ -211,6 +210,14 @@ __noinline int resolve_host_path(__u64 dentry, struct path_buffer *out)
 	bpf_probe_read_kernel(&out->text[begin & (MAX_PATH - 1)], len & 255, known->prefix);
 	out->begin = begin;
 	return RESOLVED;
+}
+
+/* A function that is verified by itself: what it returns is any number, not one for each way to it. */
+__noinline __u32 text_length(struct path_buffer *text)
+{
+	if (!text || text->begin > MAX_PATH || text->end > MAX_PATH + PATH_SLACK || text->end <= text->begin)
+		return 0;
+	return text->end - text->begin;
 }
 
 /* The path of a name as a program gave it, below a directory. Only for records of what has happened. */
