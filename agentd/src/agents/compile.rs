@@ -2,7 +2,7 @@
 //!
 //! A pure computation but for hashing pinned executables. It takes milliseconds to seconds, so never on the async threads.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +24,9 @@ use crate::kernel::{AgentRules, MadeOf, PinnedFile};
 
 /// Where a sandbox without a scratch directory may write.
 const NOWHERE: &str = "/nonexistent/scratch";
+
+/// Rulesets that are remembered with their tables, each up to some megabytes: a host's agents take turns.
+const MAX_LOWERED: usize = 4;
 
 /// Hex digits of a version, as users see it.
 const VERSION_DIGITS: usize = 12;
@@ -108,7 +111,8 @@ pub struct Compiler {
 
 #[derive(Debug, Default)]
 struct Known {
-    last: Option<Lowered>,
+    /// The last ones, the newest at the end.
+    lowered: VecDeque<Lowered>,
     /// Rules of all agents, each once.
     rules: HashSet<Arc<Rule>>,
 }
@@ -171,14 +175,14 @@ impl Compiler {
     fn lower(&self, ruleset: Ruleset) -> Result<Lowered, CompileError> {
         let version = version(&ruleset)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = known.last.as_ref().filter(|last| last.version == version) {
-            return Ok(last.clone());
+        if let Some(lowered) = known.lowered.iter().find(|lowered| lowered.version == version) {
+            return Ok(lowered.clone());
         }
         let tables = Arc::new(lower(&ruleset)?);
         let mut rules: Vec<_> = ruleset.rules.into_iter().map(|rule| known.share(rule)).collect();
         rules.shrink_to_fit(); // collected in place, in the room that the rules themselves took
         let lowered = Lowered { version, rules, defaults: ruleset.defaults, tables };
-        known.last = Some(lowered.clone());
+        known.lowered.push_back(lowered.clone());
         known.forget();
         Ok(lowered)
     }
@@ -194,8 +198,11 @@ impl Known {
         rule
     }
 
-    /// Rules that no agent has any more.
+    /// What is too old, and rules that nobody has any more.
     fn forget(&mut self) {
+        while self.lowered.len() > MAX_LOWERED {
+            self.lowered.pop_front();
+        }
         self.rules.retain(|rule| Arc::strong_count(rule) > 1);
     }
 }
