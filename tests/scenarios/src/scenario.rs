@@ -133,7 +133,8 @@ pub struct Scenario {
     /// Run at the same time, as root, not governed; must end with status 0. `held OBJECT` waits for an approval.
     #[serde(default)]
     pub meanwhile: Option<String>,
-    /// Run afterwards, as root, not governed; must end with status 0.
+    /// Run afterwards, as root, not governed; must end with status 0. Scenarios share a folder: who asks for records by
+    /// path gives the file a name that no other scenario uses.
     #[serde(default)]
     pub verify: Option<String>,
     /// Run at the very end, whatever happened.

@@ -134,11 +134,13 @@ impl Place {
     }
 }
 
-/// The same for most scenarios: agents whose rules are the same have them lowered once. Who looks at everybody's records
-/// must not find those of the scenario before, nor who comes after one whose folder could not be removed.
+/// The same for all scenarios under a spec as it is: their rules are the same then, and agentd lowers them once. Not for
+/// who looks at everybody's records, and would find those of the scenario before; nor after one whose folder is still
+/// there.
 fn folder_name(scenario: &Scenario, context: &Context) -> String {
     let shared = &context.run_id;
-    if scenario.expect.absent.is_empty() && !context.root.join(shared).exists() {
+    let may_share = scenario.spec.is_empty() && scenario.expect.absent.is_empty();
+    if may_share && !context.root.join(shared).exists() {
         return shared.clone();
     }
     format!("{}-{shared}", scenario.id)
