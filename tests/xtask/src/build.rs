@@ -34,7 +34,7 @@ pub(crate) struct Build {
 }
 
 impl Build {
-    /// The release, or what the tests run: the same code, quicker to build, with the checks of a debug build.
+    /// The release, or what the tests run: the same code, quicker to build.
     pub(crate) fn new(workspace: &Path, release: bool) -> Self {
         Self { workspace: workspace.to_owned(), release }
     }
