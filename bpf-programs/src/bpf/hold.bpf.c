@@ -434,7 +434,7 @@ __noinline int hold_request(struct label *label, struct decision *decision)
 {
 	struct task_holds *mine = own_holds();
 	struct standing_answer *known;
-	__u32 number, written;
+	__u32 number;
 	struct held *held;
 	bool asked;
 	__u64 syscall;
@@ -460,12 +460,14 @@ __noinline int hold_request(struct label *label, struct decision *decision)
 		return 0;
 	}
 	syscall = hash_of_syscall(&mine->state);
-	written = opened_to_write(mine, syscall);
-	if (written < HOLDS_PER_TASK && mine->question.call == CALL_TRUNCATE && !is_truncate()) {
-		held = &mine->held[written];
-		decision->recording = RECORD_NOTHING;
-		follow_answer(mine, decision, held->verdict, held->id);
-		return 0;
+	if (mine->question.call == CALL_TRUNCATE && !is_truncate()) {
+		number = opened_to_write(mine, syscall);
+		if (number < HOLDS_PER_TASK) {
+			held = &mine->held[number];
+			decision->recording = RECORD_NOTHING;
+			follow_answer(mine, decision, held->verdict, held->id);
+			return 0;
+		}
 	}
 	number = find_held(mine, syscall);
 	asked = number < HOLDS_PER_TASK;

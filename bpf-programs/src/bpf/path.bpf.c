@@ -215,7 +215,7 @@ __noinline int resolve_host_path(__u64 dentry, struct path_buffer *out)
 /* A function that is verified by itself: what it returns is any number, not one for each way to it. */
 __noinline __u32 text_length(struct path_buffer *text)
 {
-	if (!text || text->begin > MAX_PATH || text->end > MAX_PATH + PATH_SLACK || text->end <= text->begin)
+	if (!text || text->end > MAX_PATH || text->end <= text->begin)
 		return 0;
 	return text->end - text->begin;
 }

@@ -42,7 +42,7 @@ const BOOTS: [Boot; 4] = [
 /// Some of each family of hooks, the work that must go on, and the neighbours that must not be touched.
 const DIFFERS: [&str; 7] = ["hold-exec", "F1a", "E1b", "C1a", "N1a", "work-git", "U1"];
 
-/// All scenarios, as two halves that take about as long: each in a VM of its own.
+/// All scenarios, as two parts that run beside each other: each in a VM of its own. The second one takes longer.
 const HALVES: [(&str, [&str; 4]); 2] = [
     ("files and exec", ["--only", "files", "--only", "exec"]),
     ("all others", ["--skip", "files", "--skip", "exec"]),
