@@ -39,7 +39,8 @@ for unit in \
     systemd-udevd.service systemd-udev-trigger.service systemd-udev-settle.service \
     systemd-udevd-control.socket systemd-udevd-kernel.socket \
     dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount sys-kernel-config.mount \
-    proc-sys-fs-binfmt_misc.automount proc-sys-fs-binfmt_misc.mount; do
+    proc-sys-fs-binfmt_misc.automount proc-sys-fs-binfmt_misc.mount \
+    prometheus.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 
