@@ -5,6 +5,7 @@
 //! the crates that agentd uses.
 #![forbid(unsafe_code)]
 
+mod archive;
 mod command;
 mod daemon;
 mod describe;
@@ -13,9 +14,11 @@ mod filter;
 mod moment;
 mod offline;
 mod progress;
+mod redact;
 #[cfg(test)]
 mod samples;
 pub mod screen;
+mod settings;
 mod spec_text;
 mod standing;
 pub mod typed;
@@ -26,9 +29,9 @@ pub use command::reference::markdown as reference;
 pub use command::spec::schema as spec_schema;
 
 use command::{
-    agent, agents, approvals, audit, budget, completions, doctor, enroll, events, explain, governance,
-    kernel, keys, man, policy, query, reference as reference_cli, release, run as run_command, selftest,
-    spec, status, summary,
+    agent, agents, approvals, audit, backup, budget, completions, doctor, enroll, events, explain,
+    governance, kernel, keys, man, policy, query, reference as reference_cli, release, restore,
+    run as run_command, selftest, spec, status, summary,
 };
 use daemon::Daemon;
 use exit::{Failure, Outcome};
@@ -61,6 +64,8 @@ pub fn run(typed: &Typed) -> Result<Outcome, Failure> {
         Command::Audit(typed) => audit::run(typed, screen),
         Command::Policy(typed) => policy::run(typed, &mut daemon()?, screen),
         Command::Spec(typed) => spec::run(typed, screen),
+        Command::Backup(arguments) => backup::run(arguments, screen),
+        Command::Restore(arguments) => restore::run(arguments, screen),
         Command::Selftest(arguments) => selftest::run(arguments, screen),
         Command::Kernel(arguments) => kernel::run(arguments, screen),
         Command::Completions(arguments) => completions::run(arguments, screen),

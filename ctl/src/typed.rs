@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    agent, agents, approvals, audit, budget, completions, enroll, events, explain, governance, kernel, keys,
-    man, policy, query, release, run, selftest, spec, summary,
+    agent, agents, approvals, audit, backup, budget, completions, enroll, events, explain, governance,
+    kernel, keys, man, policy, query, release, restore, run, selftest, spec, summary,
 };
 use crate::exit::EXIT_CODES;
 use crate::screen::{ColorChoice, Format};
@@ -91,6 +91,10 @@ pub(crate) enum Command {
     /// Check a spec, hash it, and how one is written
     #[command(subcommand)]
     Spec(spec::Typed),
+    /// Copy the state of this host into one file: agents, proofs, policies, records, audit log, configuration
+    Backup(backup::Arguments),
+    /// Put a backup back; agentd must be stopped
+    Restore(restore::Arguments),
     /// Prove on this host that agentd blocks what it should
     Selftest(selftest::Arguments),
     /// What of agentd is in the kernel now
