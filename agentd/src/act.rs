@@ -1,6 +1,6 @@
 //! Act: names each denial and tells operators about it. The kernel has already blocked it.
 //!
-//! Log lines are limited per agent, so that a flood of denials fills neither the journal nor the disk; records are not.
+//! Log lines are limited, so that a flood of denials fills neither the journal nor the disk; records are not.
 
 use agentguard_core::ids::IncidentId;
 use agentguard_core::record::{Object, Record};
@@ -10,6 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::clock;
 use crate::decide::Decided;
 use crate::holds::Asked;
+use crate::journal;
 use crate::log_limit::LogLimit;
 
 /// Incident ids count microseconds from here, 2025-01-01: it keeps them at ten digits until 2060.
@@ -31,9 +32,9 @@ pub struct Act {
 impl Act {
     /// `last` is the newest incident in the store: ids stay unique although the wall clock may have been set back.
     /// Requests that wait go to `holds`.
-    pub fn new(last: Option<&IncidentId>, holds: UnboundedSender<Asked>) -> Self {
+    pub fn new(last: Option<&IncidentId>, holds: UnboundedSender<Asked>, lines: LogLimit) -> Self {
         let last_id = last.and_then(number_of).unwrap_or(0);
-        Self { last_id, lines: LogLimit::default(), holds }
+        Self { last_id, lines, holds }
     }
 
     /// One batch.
@@ -63,44 +64,21 @@ impl Act {
     }
 
     fn tell(&mut self, record: &Record) {
-        if self.lines.allows(&record.agent) {
-            log(record);
+        if record.decision.verdict == Verdict::Deny {
+            if self.lines.allows(&record.agent) {
+                journal::denied(record);
+            }
+            return;
         }
-    }
-}
-
-/// One line. The field names are what journald shows and what users filter by.
-fn log(record: &Record) {
-    let decision = &record.decision;
-    let object = object(&record.object);
-    let rule = decision.rule.as_deref().unwrap_or("default");
-    if decision.verdict != Verdict::Deny {
         for finding in &record.findings {
-            tracing::warn!(
-                AGENTGUARD_AGENT = %record.agent, AGENTGUARD_FINDING = finding.id, AGENTGUARD_PATH = object,
-                AGENTGUARD_PID = record.process.pid,
-                "found {} by agent {} on {object}: {}", finding.id, record.agent, finding.reason,
-            );
+            if self.lines.allows(&record.agent) {
+                journal::found(record, finding);
+            }
         }
-        return;
     }
-    let incident = record.incident.as_ref().map_or("", |id| id.0.as_str());
-    let outcome = if decision.enforced { "denied" } else { "would deny" };
-    tracing::warn!(
-        AGENTGUARD_AGENT = %record.agent,
-        AGENTGUARD_VERDICT = decision.verdict.name(),
-        AGENTGUARD_ENFORCED = decision.enforced,
-        AGENTGUARD_RULE = rule,
-        AGENTGUARD_INCIDENT = incident,
-        AGENTGUARD_CALL = record.call,
-        AGENTGUARD_PATH = object,
-        AGENTGUARD_PID = record.process.pid,
-        AGENTGUARD_EXE = record.process.exe.as_deref().unwrap_or(""),
-        "{outcome} {} of agent {} on {object}: {} ({rule}) {incident}",
-        record.call, record.agent, decision.message,
-    );
 }
 
+/// The object of a request as one text.
 pub(crate) fn object(object: &Object) -> String {
     match object {
         Object::File { path, .. } | Object::FileIo { path, .. } | Object::Exec { path, .. } => path.clone(),
@@ -140,7 +118,7 @@ mod tests {
 
     #[test]
     fn ids_are_unique_short_and_in_order() {
-        let mut act = Act::new(None, nobody());
+        let mut act = Act::new(None, nobody(), LogLimit::default());
         let ids: Vec<String> = (0..10_000).map(|_| act.next_id().0).collect();
         assert!(ids.is_sorted_by(|a, b| a < b));
         assert!(ids.iter().all(|id| id.len() == 14));
@@ -149,7 +127,7 @@ mod tests {
     #[test]
     fn ids_go_on_after_the_newest_although_the_clock_was_set_back() {
         let future = id_of(1 << 49);
-        let mut act = Act::new(Some(&future), nobody());
+        let mut act = Act::new(Some(&future), nobody(), LogLimit::default());
         assert_eq!(number_of(&act.next_id()), Some((1 << 49) + 1));
     }
 }

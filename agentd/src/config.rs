@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use agentguard_core::verdict::Severity;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 pub use governance::{AuditSettings, BudgetSettings, GovernanceSettings, Unregistered};
 
@@ -290,6 +291,12 @@ impl Config {
         Ok(config)
     }
 
+    /// Over what is in effect, defaults included: equal on two hosts whose agentd has the same version and the same
+    /// settings, in whatever order they are written.
+    pub fn sha256(&self) -> String {
+        hex::encode(Sha256::digest(format!("{self:?}")))
+    }
+
     /// The folder whose packs are used: the operator's, or the shipped ones while the operator has none.
     pub fn effective_policy_dir(&self) -> PathBuf {
         let is_pack = |entry: std::fs::DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
@@ -337,6 +344,13 @@ mod tests {
         assert_eq!(config.backend, BackendChoice::FmodRet);
         assert_eq!(config.metrics.listen, Listen(None));
         assert_eq!(config.retention, Retention { max_age_days: 3, max_bytes: 5_000_000 });
+    }
+
+    #[test]
+    fn its_hash_is_over_what_is_in_effect() {
+        let defaults = parse("").unwrap().sha256();
+        assert_eq!(parse("# a comment\nlog_level = 'info'\n").unwrap().sha256(), defaults);
+        assert_ne!(parse("log_level = 'warn'\n").unwrap().sha256(), defaults);
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub mod governance;
 pub mod health;
 #[forbid(unsafe_code)]
 pub mod holds;
+#[forbid(unsafe_code)]
+pub mod journal;
 #[allow(unsafe_code)]
 pub mod kernel;
 #[forbid(unsafe_code)]

@@ -3,10 +3,11 @@
 //! Each stage is a thread that ends when the stage before it ends, so a stop drains everything that was sensed.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::act::Act;
 use crate::decide::Decide;
@@ -65,7 +66,7 @@ impl Pipeline {
             stage("decide", between(known, decided, move |batch| decide.decide(batch)))?,
             stage("act", between(decisions, acted, move |batch| act.act(batch)))?,
             stage("record", move || record.run(&records, &recorded))?,
-            stage("export", move || kept.into_iter().for_each(|batch| export.export(batch)))?,
+            stage("export", move || kept.for_each(|batch| export.export(batch)))?,
         ];
         Ok(Self { stop, threads })
     }
@@ -87,12 +88,8 @@ impl Pipeline {
 }
 
 /// A stage that only computes.
-fn between<A, B>(
-    from: Receiver<Vec<A>>,
-    to: Arrow<B>,
-    mut work: impl FnMut(Vec<A>) -> Vec<B>,
-) -> impl FnOnce() {
-    move || from.into_iter().for_each(|batch| to.send(work(batch)))
+fn between<A, B>(from: Inbox<A>, to: Arrow<B>, mut work: impl FnMut(Vec<A>) -> Vec<B>) -> impl FnOnce() {
+    move || from.for_each(|batch| to.send(work(batch)))
 }
 
 fn stage(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -113,19 +110,53 @@ pub enum Full {
 pub struct Arrow<T> {
     to: &'static str,
     sender: SyncSender<Vec<T>>,
+    waiting: Arc<AtomicUsize>,
     full: Full,
     counts: Arc<Counts>,
 }
 
+/// Its receiving end: batches until the stage before ends.
+pub struct Inbox<T> {
+    receiver: Receiver<Vec<T>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// How full a channel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// The stage behind it.
+    pub stage: &'static str,
+    /// Batches that wait.
+    pub batches: usize,
+    /// Batches that may.
+    pub capacity: usize,
+}
+
 /// A bounded channel into the stage `to`.
-pub fn arrow<T>(
-    to: &'static str,
-    batches: usize,
-    full: Full,
-    counts: &Arc<Counts>,
-) -> (Arrow<T>, Receiver<Vec<T>>) {
+pub fn arrow<T>(to: &'static str, batches: usize, full: Full, counts: &Arc<Counts>) -> (Arrow<T>, Inbox<T>) {
     let (sender, receiver) = sync_channel(batches);
-    (Arrow { to, sender, full, counts: counts.clone() }, receiver)
+    let waiting = counts.watch(to, batches);
+    let inbox = Inbox { receiver, waiting: waiting.clone() };
+    (Arrow { to, sender, waiting, full, counts: counts.clone() }, inbox)
+}
+
+impl<T> Inbox<T> {
+    /// The next batch, if one comes in time.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Vec<T>, RecvTimeoutError> {
+        let batch = self.receiver.recv_timeout(timeout)?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Ok(batch)
+    }
+}
+
+impl<T> Iterator for Inbox<T> {
+    type Item = Vec<T>;
+
+    fn next(&mut self) -> Option<Vec<T>> {
+        let batch = self.receiver.recv().ok()?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(batch)
+    }
 }
 
 impl<T> Arrow<T> {
@@ -134,6 +165,8 @@ impl<T> Arrow<T> {
         if batch.is_empty() {
             return;
         }
+        // Before it is sent: whoever takes it counts it out.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         let lost = match self.full {
             Full::Wait => self.sender.send(batch).map_err(|refused| refused.0),
             Full::Lose => self.sender.try_send(batch).map_err(|refused| match refused {
@@ -141,18 +174,39 @@ impl<T> Arrow<T> {
             }),
         };
         if let Err(batch) = lost {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
             self.counts.lose(self.to, batch.len());
         }
     }
 }
 
-/// What did not get through, by stage. Read by metrics and `status`.
+/// What did not get through, by stage, and what waits to. Read by metrics and `status`.
 #[derive(Debug, Default)]
 pub struct Counts {
     lost: Mutex<BTreeMap<&'static str, u64>>,
+    queues: Mutex<BTreeMap<&'static str, (Arc<AtomicUsize>, usize)>>,
 }
 
 impl Counts {
+    /// A count of what waits in front of a stage.
+    fn watch(&self, stage: &'static str, capacity: usize) -> Arc<AtomicUsize> {
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.insert(stage, (waiting.clone(), capacity));
+        waiting
+    }
+
+    /// Every channel, by stage.
+    pub fn queues(&self) -> Vec<Queue> {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = |(stage, (waiting, capacity)): (&&'static str, &(Arc<AtomicUsize>, usize))| {
+            // One more than fits waits to be sent, where the stage before it waits.
+            let batches = waiting.load(Ordering::Relaxed).min(*capacity);
+            Queue { stage, batches, capacity: *capacity }
+        };
+        queues.iter().map(queue).collect()
+    }
+
     /// Events lost before a stage.
     pub fn lose(&self, stage: &'static str, events: usize) {
         if events == 0 {
@@ -182,5 +236,26 @@ impl Counts {
     /// Losses by stage so far.
     pub fn lost(&self) -> BTreeMap<&'static str, u64> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_tells_how_full_it_is_and_loses_what_does_not_fit() {
+        let counts = Arc::new(Counts::default());
+        let (arrow, mut inbox) = arrow("record", 2, Full::Lose, &counts);
+        let depth = || counts.queues().first().map(|queue| (queue.stage, queue.batches, queue.capacity));
+        assert_eq!(depth(), Some(("record", 0, 2)));
+        (0..5).for_each(|number| arrow.send(vec![number]));
+        assert_eq!(depth(), Some(("record", 2, 2)));
+        assert_eq!(counts.lost().get("record"), Some(&3));
+        assert_eq!(inbox.next(), Some(vec![0]));
+        assert_eq!(inbox.recv_timeout(Duration::ZERO), Ok(vec![1]));
+        assert_eq!(depth(), Some(("record", 0, 2)));
+        drop(arrow);
+        assert_eq!(inbox.next(), None);
     }
 }

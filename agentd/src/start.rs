@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agentguard_governance::state::State;
 use agentguard_policy::PolicySet;
 use anyhow::{Context, Result};
 use sd_notify::NotifyState;
@@ -21,12 +20,13 @@ use crate::config::{BackendChoice, Config};
 use crate::control::{self, Control, Daemon, spend};
 use crate::decide::Decide;
 use crate::enrich::Enrich;
-use crate::export::metrics::{EventCounters, GovernanceCounters, Snapshot};
+use crate::export::metrics::{EventCounters, GovernanceCounters};
 use crate::export::{Export, Followers, Tally, http};
 use crate::governance::{self, Governance, Ledger};
 use crate::health::{CHECK_EVERY, Health};
 use crate::holds::{self, Holds, freezer};
 use crate::kernel::{self, Backend, Ebpf, Kernel, LoadOptions};
+use crate::log_limit;
 use crate::notify::{self as notifications, Notifier};
 use crate::pipeline::{Counts, Pipeline, Stages};
 use crate::policy::InUse;
@@ -148,13 +148,14 @@ impl Running {
         tokio::spawn(holds.clone().run(questions));
         let stages = Stages {
             enrich: Enrich::new(directory),
-            decide: Decide::new(policy, counts.clone()),
-            act: Act::new(history::newest_incident(&store.reader()?)?.as_ref(), asked),
+            decide: Decide::new(policy, counts.clone(), counters.clone()),
+            act: Act::new(newest.as_ref(), asked, holds.lines()),
             record: Writer::new(&store, &config.retention, counts.clone())?,
             export: Export::new(followers.clone(), tally, counters.clone(), Decisions::new(audit)),
         };
         let pipeline = Pipeline::start(kernel.clone(), stages, &counts).context("pipeline")?;
         let dirs = config.clone();
+        let newest = history::newest_incident(&store.reader()?)?;
         let daemon = Daemon {
             health: Arc::new(Health::new(kernel.clone())),
             kernel,
@@ -171,8 +172,8 @@ impl Running {
 
         let (stop, stopped) = watch::channel(false);
         if let Some(listener) = metrics {
-            let asked = daemon.clone();
-            tokio::spawn(http::serve(listener, counters, governed, Arc::new(move || snapshot(&asked))));
+            let page = snapshot::of(daemon.clone(), config.sha256());
+            tokio::spawn(http::serve(listener, counters, governed, Arc::new(page)));
         }
         if let Some(gateway) = gateway {
             tokio::spawn(spend::serve(gateway, daemon.registry.clone()));
@@ -191,8 +192,9 @@ impl Running {
         let daemon = &self.daemon;
         let policy = daemon.registry.policy().version();
         tracing::info!(
+        running.watch_log();
             agents = restored,
-            policy = policy.version,
+            POLICY = policy.version,
             "agentd {} is ready: back end {}, listening on {}",
             env!("CARGO_PKG_VERSION"),
             control::backend(daemon),
@@ -255,6 +257,18 @@ impl Running {
             let mut seconds = 0_u32;
             loop {
                 ticks.tick().await;
+    fn watch_log(&self) {
+        let lines = self.daemon.holds.lines();
+        tokio::spawn(async move {
+            let mut ticks = interval(log_limit::TELL_EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                lines.tell();
+            }
+        });
+    }
+
                 let log = registry.governance().audit().clone();
                 // It tells what fails itself.
                 drop(tokio::task::spawn_blocking(move || log.tick()).await);
@@ -368,49 +382,6 @@ fn notify(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Everything that Prometheus asks for, at this moment.
-fn snapshot(daemon: &Daemon) -> Snapshot {
-    let mut lost: std::collections::BTreeMap<String, u64> =
-        daemon.counts.lost().into_iter().map(|(stage, count)| (stage.to_owned(), count)).collect();
-    let kernel = daemon.kernel.counters().unwrap_or_default();
-    lost.insert("ring".to_owned(), kernel.lost);
-    let agents = daemon.registry.list().unwrap_or_default();
-    Snapshot {
-        lost,
-        kernel,
-        programs: daemon.kernel.programs().unwrap_or_default(),
-        agents: agents.into_iter().filter(|agent| agent.ended_ns == 0).collect(),
-        policy: daemon.registry.policy().version().version,
-        backend: control::backend(daemon),
-        canary: daemon.health.last(),
-        store: daemon.store.status().ok(),
-        registered: registered(daemon),
-        spent_usd: spent(daemon),
-        audit: daemon.registry.governance().audit().standing(),
-        followers: u64::try_from(daemon.followers.count()).unwrap_or(u64::MAX),
-        notifications: daemon.notifier.outcomes(),
-    }
-}
-
-fn registered(daemon: &Daemon) -> std::collections::BTreeMap<&'static str, u64> {
-    let mut states =
-        State::ALL.map(|state| (state.name(), 0)).into_iter().collect::<std::collections::BTreeMap<_, _>>();
-    for state in daemon.registry.governance().states() {
-        *states.entry(state.name()).or_default() += 1;
-    }
-    states
-}
-
-fn spent(daemon: &Daemon) -> Vec<(String, f64)> {
-    let report = daemon.registry.governance().budget_report("", "");
-    let spent = report.map(|report| report.agents).unwrap_or_default();
-    spent
-        .into_iter()
-        .filter(|agent| agent.spent_usd > 0.0)
-        .map(|agent| (agent.agent.0, agent.spent_usd))
-        .collect()
-}
-
 /// This host's name, as receivers of notifications read it.
 fn host() -> String {
     nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
@@ -418,3 +389,4 @@ fn host() -> String {
 
 #[cfg(test)]
 mod tests;
+mod snapshot;

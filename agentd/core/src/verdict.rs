@@ -82,6 +82,17 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// As users write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Medium => "MEDIUM",
+            Self::High => "HIGH",
+            Self::Critical => "CRITICAL",
+        }
+    }
+}
+
 /// Why a verdict is what it is, where it is not simply the rule that the answer names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

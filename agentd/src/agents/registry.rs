@@ -73,6 +73,9 @@ struct Running {
     empty_since: Option<Instant>,
 }
 
+    /// Agents that only the kernel knows: the store was lost, or agentd ended between the two. They keep their rules, and
+    /// their places, as long as they have tasks.
+    strangers: Vec<AgentKey>,
 /// Why nothing was changed. Each is one line, or one per mistake.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -206,7 +209,7 @@ impl Registry {
             AgentState::Released => "released",
             AgentState::Stopped => "stopped",
         };
-        tracing::info!(AGENTGUARD_AGENT = %stored.name, "agent {} is {word}", stored.name);
+        tracing::info!(AGENT = %stored.name, STATE = word, "agent {} is {word}", stored.name);
         let ended = AuditEntry::new(codes::AGENT_ENDED, "agentd").agent(stored.name.0.clone());
         self.governance.audit().note(ended.detail(serde_json::json!({"how": word})));
         Ok(stored::put(&agents.connection, &stored)?)
@@ -245,7 +248,11 @@ impl Registry {
 
 impl Agents {
     fn free_slot(&self) -> Option<u32> {
-        SLOTS.into_iter().find(|slot| self.running.values().all(|running| running.stored.key.slot != *slot))
+        let taken = |slot: u32| {
+            self.running.values().any(|running| running.stored.key.slot == slot)
+                || self.strangers.iter().any(|stranger| stranger.slot == slot)
+        };
+        SLOTS.into_iter().find(|slot| !taken(*slot))
     }
 
     /// The wanted name, or the spec's made unique by a number.

@@ -18,6 +18,7 @@ use agentguard_policy::RequestFacts;
 use super::inputs::Inputs;
 use crate::agents::directory::InForce;
 use crate::bounded::Bounded;
+use crate::export::metrics::{EventCounters, Question};
 use crate::pipeline::Counts;
 use crate::policy::InUse;
 
@@ -49,10 +50,11 @@ pub(super) struct Findings {
     files_spent: Duration,
     others_spent: Duration,
     counts: Arc<Counts>,
+    counters: Arc<EventCounters>,
 }
 
 impl Findings {
-    pub(super) fn new(policy: Arc<InUse>, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(policy: Arc<InUse>, counts: Arc<Counts>, counters: Arc<EventCounters>) -> Self {
         Self {
             policy,
             policy_version: String::new(),
@@ -64,6 +66,7 @@ impl Findings {
             files_spent: Duration::ZERO,
             others_spent: Duration::ZERO,
             counts,
+            counters,
         }
     }
 
@@ -93,12 +96,14 @@ impl Findings {
         let found: Vec<Finding> = match policy.findings(&input, &request) {
             Ok(found) => found.into_iter().map(to_core).collect(),
             Err(error) => {
-                tracing::warn!(agent = %record.agent, %error, "policy could not be asked for findings");
+                tracing::warn!(AGENT = %record.agent, %error, "policy could not be asked for findings");
                 self.counts.lose("findings", 1);
                 Vec::new()
             }
         };
-        *self.spent(&record.object) += start.elapsed();
+        let took = start.elapsed();
+        self.counters.decision(Question::Finding, took);
+        *self.spent(&record.object) += took;
         self.answers.insert(question, found.as_slice().into());
         found
     }

@@ -16,6 +16,7 @@ use agentguard_core::verdict::{Layer, Reason, Verdict};
 
 use crate::agents::directory::InForce;
 use crate::enrich::{Known, ProcessChange};
+use crate::export::metrics::EventCounters;
 use crate::pipeline::Counts;
 use crate::policy::InUse;
 use crate::sense::event::{HoldMark, Ruling};
@@ -52,8 +53,8 @@ pub struct Decide {
 
 impl Decide {
     /// With the policy that answers for findings.
-    pub fn new(policy: Arc<InUse>, counts: Arc<Counts>) -> Self {
-        Self { findings: Findings::new(policy, counts) }
+    pub fn new(policy: Arc<InUse>, counts: Arc<Counts>, counters: Arc<EventCounters>) -> Self {
+        Self { findings: Findings::new(policy, counts, counters) }
     }
 
     /// One batch.

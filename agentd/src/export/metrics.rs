@@ -1,24 +1,29 @@
 //! What Prometheus sees. Counters of events are kept; everything else is asked for when somebody scrapes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agentguard_api::report::{AgentView, Canary, StoreStatus};
 use agentguard_core::record::Record;
+use agentguard_core::verdict::{Severity, Verdict};
 use agentguard_governance::admission::Code;
+use agentguard_governance::budget;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeLabelSet, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::kernel::{Counters, ProgramStats};
+use crate::kernel::{Counters, ProgramStats, Table};
 use crate::notify::Outcomes;
+use crate::pipeline::Queue;
 use crate::record::kind;
+
+const NS_PER_SEC: f64 = 1e9;
 
 /// Counters that the pipeline adds to.
 #[derive(Debug)]
@@ -26,20 +31,49 @@ pub struct EventCounters {
     events: Family<EventLabels, Counter>,
     findings: Family<FindingLabels, Counter>,
     hold_stages: Family<StageLabels, Histogram, fn() -> Histogram>,
+    holds: Family<HoldLabels, Histogram, fn() -> Histogram>,
+    decisions: Family<QuestionLabels, Histogram, fn() -> Histogram>,
+    lag: Histogram,
 }
 
 /// From a tenth of a millisecond, doubling to three seconds.
-fn hold_buckets() -> Histogram {
+fn short_buckets() -> Histogram {
     Histogram::new(exponential_buckets(0.0001, 2.0, 16))
 }
 
+/// From a millisecond, each four times the one before, to 70 minutes: policy answers in the first, people in the last.
+fn hold_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 4.0, 12))
+}
+
+/// From five milliseconds, doubling to 80 seconds. Records wait up to a fifth of a second for company.
+fn lag_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.005, 2.0, 15))
+}
+
 impl Default for EventCounters {
+    /// What alerts count is there from the start: Prometheus sees no increase in a series that is new.
     fn default() -> Self {
-        Self {
+        let counters = Self {
             events: Family::default(),
             findings: Family::default(),
-            hold_stages: Family::new_with_constructor(hold_buckets),
+            hold_stages: Family::new_with_constructor(short_buckets),
+            holds: Family::new_with_constructor(hold_buckets),
+            decisions: Family::new_with_constructor(short_buckets),
+            lag: lag_buckets(),
+        };
+        for call in ["open", "connect", "exec"] {
+            let kind = kind(call);
+            let verdict = Verdict::Deny.name();
+            drop(counters.events.get_or_create(&EventLabels { kind, verdict, enforced: "true" }));
         }
+        for severity in [Severity::Medium, Severity::High, Severity::Critical].map(Severity::name) {
+            drop(counters.findings.get_or_create(&FindingLabels { severity }));
+        }
+        for outcome in HoldOutcome::ALL.map(HoldOutcome::name) {
+            drop(counters.holds.get_or_create(&HoldLabels { outcome }));
+        }
+        counters
     }
 }
 
@@ -67,6 +101,74 @@ impl HoldStage {
     }
 }
 
+/// What became of a held request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldOutcome {
+    /// Policy let it go on.
+    PolicyAllowed,
+    /// Policy denied it.
+    PolicyDenied,
+    /// A person let it go on.
+    Approved,
+    /// A person denied it.
+    Denied,
+    /// Nobody answered in time.
+    Expired,
+    /// Who asked is gone.
+    Withdrawn,
+}
+
+impl HoldOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 6] = [
+        Self::PolicyAllowed,
+        Self::PolicyDenied,
+        Self::Approved,
+        Self::Denied,
+        Self::Expired,
+        Self::Withdrawn,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::PolicyAllowed => "policy_allowed",
+            Self::PolicyDenied => "policy_denied",
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// What policy is asked about while agents wait or work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// May a held request go on?
+    Hold,
+    /// Is a request worth a second look?
+    Finding,
+}
+
+impl Question {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Finding => "finding",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HoldLabels {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuestionLabels {
+    question: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventLabels {
     kind: &'static str,
@@ -81,7 +183,7 @@ struct StageLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FindingLabels {
-    severity: String,
+    severity: &'static str,
 }
 
 /// Everything else, at one moment.
@@ -95,6 +197,18 @@ pub struct Snapshot {
     pub audit: crate::audit::Standing,
     /// Losses by stage.
     pub lost: BTreeMap<String, u64>,
+    /// The pipeline's channels.
+    pub queues: Vec<Queue>,
+    /// Tables of the kernel programs that can fill up.
+    pub tables: Vec<Table>,
+    /// Log lines that were left out.
+    pub lines_left_out: u64,
+    /// Requests that wait for people.
+    pub approvals_waiting: u64,
+    /// How long the first of them has, seconds.
+    pub approvals_oldest_sec: f64,
+    /// When agentd started, seconds since 1970.
+    pub started_sec: f64,
     /// The kernel programs' counters.
     pub kernel: Counters,
     /// Statistics by program.
@@ -103,6 +217,10 @@ pub struct Snapshot {
     pub agents: Vec<AgentView>,
     /// Version of the policy.
     pub policy: String,
+    /// Its whole hash.
+    pub policy_sha256: String,
+    /// Of the configuration in effect.
+    pub config_sha256: String,
     /// The back end.
     pub backend: String,
     /// Proof that the kernel path denies.
@@ -121,6 +239,22 @@ impl EventCounters {
         self.hold_stages.get_or_create(&StageLabels { stage: stage.name() }).observe(time.as_secs_f64());
     }
 
+    /// A held request waits no more.
+    pub fn held(&self, outcome: HoldOutcome, time: Duration) {
+        self.holds.get_or_create(&HoldLabels { outcome: outcome.name() }).observe(time.as_secs_f64());
+    }
+
+    /// Policy was asked.
+    pub fn decision(&self, question: Question, time: Duration) {
+        let labels = QuestionLabels { question: question.name() };
+        self.decisions.get_or_create(&labels).observe(time.as_secs_f64());
+    }
+
+    /// A record went through the pipeline, so long after the kernel made it.
+    pub fn recorded(&self, lag: Duration) {
+        self.lag.observe(lag.as_secs_f64());
+    }
+
     /// One record.
     pub fn count(&self, record: &Record) {
         let labels = EventLabels {
@@ -130,14 +264,14 @@ impl EventCounters {
         };
         self.events.get_or_create(&labels).inc();
         for finding in &record.findings {
-            let severity = format!("{:?}", finding.severity).to_uppercase();
+            let severity = finding.severity.name();
             self.findings.get_or_create(&FindingLabels { severity }).inc();
         }
     }
 }
 
 /// Counters of governance. Their names are without `agentguard_`: dashboards for agent governance know them so.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct GovernanceCounters {
     starts_allowed: Counter,
     starts_denied: Family<ReasonLabels, Counter>,
@@ -157,6 +291,30 @@ struct ReasonLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PercentLabels {
     percent: u8,
+}
+
+impl Default for GovernanceCounters {
+    /// What alerts count is there from the start, as above.
+    fn default() -> Self {
+        let counters = Self {
+            starts_allowed: Counter::default(),
+            starts_denied: Family::default(),
+            invalidations: Counter::default(),
+            reloads_done: Counter::default(),
+            reloads_failed: Counter::default(),
+            promotions: Counter::default(),
+            promotions_denied: Family::default(),
+            alerts: Family::default(),
+        };
+        for code in Code::ALL.into_iter().filter(|code| *code != Code::Allow) {
+            let reason = code.name().to_owned();
+            drop(counters.starts_denied.get_or_create(&ReasonLabels { reason }));
+        }
+        for percent in budget::ALERTS {
+            drop(counters.alerts.get_or_create(&PercentLabels { percent }));
+        }
+        counters
+    }
 }
 
 impl GovernanceCounters {
@@ -234,10 +392,34 @@ pub fn page(
         "What policy's answers to held requests took",
         counters.hold_stages.clone(),
     );
+    let held = "From the begin of a hold to its answer, by what became of it";
+    registry.register("hold_seconds", held, counters.holds.clone());
+    let decided = "What policy's answers took, by what it was asked about";
+    registry.register("decision_seconds", decided, counters.decisions.clone());
+    let lag = "From the kernel's time of a record until it is written down";
+    registry.register("record_lag_seconds", lag, counters.lag.clone());
     registry.register_collector(Box::new(Asked(snapshot)));
     let mut page = String::new();
     text::encode(&mut page, &root)?;
     Ok(page)
+}
+
+/// The same page in the older text format, where a counter is called `_total` also where it is described.
+pub fn plain(page: &str) -> String {
+    let of_counters: BTreeSet<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut plain = String::with_capacity(page.len());
+    for line in page.lines().filter(|line| *line != "# EOF") {
+        let described =
+            ["# HELP ", "# TYPE "].iter().find_map(|what| Some((*what, line.strip_prefix(what)?)));
+        match described.and_then(|(what, rest)| rest.split_once(' ').map(|(name, rest)| (what, name, rest))) {
+            Some((what, name, rest)) if of_counters.contains(name) => {
+                plain.push_str(&format!("{what}{name}_total {rest}\n"));
+            }
+            _ => plain.push_str(&format!("{line}\n")),
+        }
+    }
+    plain
 }
 
 #[derive(Debug)]
@@ -246,6 +428,7 @@ struct Asked(Snapshot);
 impl Collector for Asked {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
         self.losses(&mut to)?;
+        self.fill(&mut to)?;
         self.agents(&mut to)?;
         self.governance(&mut to)?;
         self.infos(&mut to)?;
@@ -294,6 +477,26 @@ impl Asked {
         )
     }
 
+    fn fill(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let of_queues = |value: fn(&Queue) -> usize| -> Vec<_> {
+            let queues = self.0.queues.iter();
+            queues.map(|queue| ([("stage", queue.stage)], float(value(queue) as u64))).collect()
+        };
+        let waiting = of_queues(|queue| queue.batches);
+        gauges(to, "queue_batches", "Batches of records that wait for a stage", &waiting)?;
+        let capacity = of_queues(|queue| queue.capacity);
+        gauges(to, "queue_capacity_batches", "Batches of records that may wait for a stage", &capacity)?;
+        let of_tables = |value: fn(&Table) -> u64| -> Vec<_> {
+            self.0.tables.iter().map(|table| ([("table", table.name)], float(value(table)))).collect()
+        };
+        let entries = of_tables(|table| table.entries);
+        gauges(to, "table_entries", "Entries of tables of the kernel programs", &entries)?;
+        let capacity = of_tables(|table| table.capacity);
+        gauges(to, "table_capacity", "Entries that these tables have room for", &capacity)?;
+        let left_out = [([], self.0.lines_left_out)];
+        counters(to, "log_lines_left_out", "Log lines about requests that were left out", &left_out)
+    }
+
     fn agents(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut modes = BTreeMap::from([("enforce", 0.0), ("observe", 0.0)]);
         for agent in &self.0.agents {
@@ -321,8 +524,12 @@ impl Asked {
             to,
             "policy",
             "Version of the policy in force",
-            &[([("version", self.0.policy.as_str())], 1.0)],
+            &[([("version", self.0.policy.as_str()), ("sha256", self.0.policy_sha256.as_str())], 1.0)],
         )?;
+        let config = [([("sha256", self.0.config_sha256.as_str())], 1.0)];
+        gauges(to, "config", "Hash of the configuration in effect", &config)?;
+        let started = [([], self.0.started_sec)];
+        gauges(to, "start_time_seconds", "When agentd started, seconds since 1970", &started)?;
         gauges(to, "backend", "Enforcement back end", &[([("backend", self.0.backend.as_str())], 1.0)])?;
         gauges(to, "followers", "Readers that follow events", &[([], float(self.0.followers))])
     }
@@ -337,7 +544,18 @@ impl Asked {
                     .map(|(outcome, count)| ([("target", of.target.as_str()), ("outcome", outcome)], count))
             })
             .collect();
-        counters(to, "notifications", "Notifications of held requests, by target and outcome", &outcomes)
+        counters(to, "notifications", "Notifications of held requests, by target and outcome", &outcomes)?;
+        let queued: Vec<_> = self
+            .0
+            .notifications
+            .iter()
+            .map(|of| ([("target", of.target.as_str())], float(of.waiting)))
+            .collect();
+        gauges(to, "notifications_waiting", "Notifications that were not tried yet, by target", &queued)?;
+        let waiting = [([], float(self.0.approvals_waiting))];
+        gauges(to, "approvals_waiting", "Held requests that wait for people", &waiting)?;
+        let oldest = [([], self.0.approvals_oldest_sec)];
+        gauges(to, "approvals_oldest_seconds", "How long the first of them has waited", &oldest)
     }
 
     fn health(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -362,34 +580,35 @@ impl Asked {
                 .map(|program| ([("program", program.name.as_str())], value(program)))
                 .collect()
         };
+        let seconds: Vec<_> = self
+            .0
+            .programs
+            .iter()
+            .map(|program| ([("program", program.name.as_str())], float(program.ns) / NS_PER_SEC))
+            .collect();
         counters(
             to,
             "program_runs",
             "Runs of kernel programs while statistics were on",
             &by_program(|of| of.runs),
         )?;
-        counters(
-            to,
-            "program_nanoseconds",
-            "Time in kernel programs while statistics were on",
-            &by_program(|of| of.ns),
-        )?;
+        counters(to, "program_seconds", "Time in kernel programs while statistics were on", &seconds)?;
         let misses = by_program(|of| of.recursion_misses);
         counters(to, "program_recursion_misses", "Runs of kernel programs that the kernel skipped", &misses)
     }
 }
 
-fn counters<const N: usize>(
+fn counters<const N: usize, V: EncodeCounterValue>(
     to: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    values: &[([(&str, &str); N], u64)],
+    values: &[([(&str, &str); N], V)],
 ) -> fmt::Result {
     let mut metric = to.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (labels, value) in values {
         match labels.as_slice() {
-            [] => metric.encode_counter::<NoLabelSet, _, u64>(value, None)?,
-            _ => metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(value, None)?,
+            [] => metric.encode_counter::<NoLabelSet, V, u64>(value, None)?,
+            _ => metric.encode_family(labels)?.encode_counter::<NoLabelSet, V, u64>(value, None)?,
         }
     }
     Ok(())
@@ -415,4 +634,24 @@ fn gauges<const N: usize>(
 #[allow(clippy::cast_precision_loss)]
 fn float(value: u64) -> f64 {
     value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_the_older_format_counters_are_described_by_the_name_that_they_have() {
+        let governance = GovernanceCounters::default();
+        governance.promotion_attempt();
+        let page = page(&Arc::default(), &governance, Snapshot::default()).expect("a page");
+        assert!(page.contains("# TYPE promotion_attempts counter\npromotion_attempts_total 1\n"), "{page}");
+        let plain = plain(&page);
+        assert!(
+            plain.contains("# TYPE promotion_attempts_total counter\npromotion_attempts_total 1\n"),
+            "{plain}"
+        );
+        assert!(plain.contains("# TYPE agentguard_agents gauge\n"), "{plain}");
+        assert!(!plain.contains("# EOF"), "{plain}");
+    }
 }

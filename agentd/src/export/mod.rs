@@ -7,6 +7,7 @@ pub mod metrics;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use agentguard_core::ids::AgentName;
 use agentguard_core::record::Record;
@@ -14,6 +15,7 @@ use agentguard_core::verdict::Verdict;
 use tokio::sync::broadcast;
 
 use crate::audit::Decisions;
+use crate::clock;
 use metrics::EventCounters;
 
 /// Records that a follower may be behind. At 1 KiB each, 4 MiB that all followers share.
@@ -62,8 +64,13 @@ impl Export {
     pub fn export(&mut self, batch: Vec<Record>) {
         self.tally.add(&batch);
         self.decisions.write(&batch);
+        let now = clock::wall_ns();
         for record in batch {
             self.counters.count(&record);
+            // What the disk did not take has no number.
+            if record.seq != 0 {
+                self.counters.recorded(Duration::from_nanos(now.saturating_sub(record.time_ns)));
+            }
             self.followers.tell(record);
         }
     }

@@ -154,9 +154,9 @@ impl Governance {
         }
         if !admission.is_allowed() {
             tracing::warn!(
-                AGENTGUARD_AGENT = name,
-                code = admission.code.name(),
-                by,
+                AGENT = name,
+                CODE = admission.code.name(),
+                BY = by,
                 "agent {name} may not start: {}",
                 admission.reason
             );

@@ -95,7 +95,7 @@ impl Governance {
         let entry = agentguard_audit::Entry::new(codes::AGENT_DELETED, &by.name).agent(name);
         self.audit.record(entry.detail(json!({"because": because})))?;
         self.register.delete(name)?;
-        tracing::info!(AGENTGUARD_AGENT = name, by = by.name, "agent {name} is deleted");
+        tracing::info!(AGENT = name, BY = by.name, "agent {name} is deleted");
         Ok(AgentName(name.to_owned()))
     }
 

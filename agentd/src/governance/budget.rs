@@ -120,7 +120,7 @@ impl Governance {
                 json!({"percent": percent, "spent_usd": after.dollars(), "budget_usd": budget.dollars()});
             self.audit.note(AuditEntry::new(code, "agentd").agent(name.clone()).detail(detail));
             tracing::warn!(
-                AGENTGUARD_AGENT = name,
+                AGENT = name,
                 percent,
                 "agent {name} has spent {percent} % of its budget of {budget} this month ({:.2} USD)",
                 after.dollars()

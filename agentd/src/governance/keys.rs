@@ -93,7 +93,7 @@ impl Governance {
             match self.sign_by_new_key(&name) {
                 Ok(signed) => resigned += u32::from(signed),
                 Err(error) => {
-                    tracing::error!(AGENTGUARD_AGENT = name, %error, "agent {name} keeps its proof by the old key");
+                    tracing::error!(AGENT = name, %error, "agent {name} keeps its proof by the old key");
                 }
             }
         }
@@ -113,7 +113,7 @@ impl Governance {
     }
 
     fn about_to(&self, code: Code, by: &Person, detail: serde_json::Value) -> Result<(), GovernanceError> {
-        tracing::info!(code = code.name, by = by.name, "keys: {}", code.meaning);
+        tracing::info!(CODE = code.name, BY = by.name, "keys: {}", code.meaning);
         Ok(self.audit.record(AuditEntry::new(code, &by.name).detail(detail))?)
     }
 

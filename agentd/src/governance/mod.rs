@@ -282,9 +282,10 @@ impl Governance {
         }
         write(&self.register)?;
         tracing::info!(
-            AGENTGUARD_AGENT = entry.name,
-            code = code.name,
-            by = by.name,
+            AGENT = entry.name,
+            STATE = %entry.standing.state,
+            CODE = code.name,
+            BY = by.name,
             "agent {} is {}: {}",
             entry.name,
             entry.standing.state,
@@ -334,7 +335,7 @@ impl Governance {
             reason: entry.reason.clone(),
         };
         if let Err(error) = self.register.note(&entry.name, &step) {
-            tracing::warn!(%error, "the history of agent {} lacks a step", entry.name);
+            tracing::warn!(AGENT = entry.name, %error, "the history of agent {} lacks a step", entry.name);
         }
     }
 }

@@ -89,8 +89,9 @@ impl Governance {
         }
         let ids: Vec<&str> = refusals.iter().map(|refusal| refusal.id.as_str()).collect();
         tracing::warn!(
-            AGENTGUARD_AGENT = name,
-            by = by.name,
+            AGENT = name,
+            CODE = codes::PROMOTION_DENIED.name,
+            BY = by.name,
             "agent {name} is not promoted: {}",
             ids.join(", ")
         );

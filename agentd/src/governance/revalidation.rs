@@ -73,7 +73,7 @@ impl Governance {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::error!(AGENTGUARD_AGENT = name, %error, "agent {name} can not be read; it does not start")
+                    tracing::error!(AGENT = name, %error, "agent {name} can not be read; it does not start")
                 }
             }
             progress(done, total);
@@ -160,7 +160,7 @@ impl Governance {
             && let Err(error) = self.take(judged, event)
         {
             // Its proof is gone, or is not of this policy: it does not start.
-            tracing::error!(AGENTGUARD_AGENT = name, %error, "what policy says about agent {name} could not be written down");
+            tracing::error!(AGENT = name, %error, "what policy says about agent {name} could not be written down");
             return false;
         }
         let FoundProof::Read { envelope, proof } = &judged.stored.proof else { return false };
@@ -177,7 +177,7 @@ impl Governance {
             self.audit.note(AuditEntry::new(codes::AGENT_REVALIDATED, "agentd").agent(name).detail(detail));
         }
         if let Err(error) = &signed {
-            tracing::error!(AGENTGUARD_AGENT = name, %error, "the proof of agent {name} was not signed anew; it does not start");
+            tracing::error!(AGENT = name, %error, "the proof of agent {name} was not signed anew; it does not start");
         }
         signed.is_ok()
     }

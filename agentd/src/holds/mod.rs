@@ -31,7 +31,8 @@ use crate::clock::{self, BootToWall};
 use crate::config::HoldLimits;
 use crate::decide::Waiting;
 use crate::decide::inputs::Inputs;
-use crate::export::metrics::{EventCounters, HoldStage};
+use crate::export::metrics::{EventCounters, HoldOutcome, HoldStage, Question};
+use crate::journal;
 use crate::kernel::{Held, HeldRequest, Kernel, KernelError, StandingAnswer};
 use crate::log_limit::LogLimit;
 use crate::notify::{Event, Notifier};
@@ -92,7 +93,7 @@ struct Inner {
     notifier: Notifier,
     facts: Gatherer,
     inputs: Mutex<Inputs>,
-    lines: Mutex<LogLimit>,
+    lines: LogLimit,
     writer: Mutex<Connection>,
     pending: Mutex<BTreeMap<String, Pending>>,
     freezer: Mutex<Freezer>,
@@ -168,7 +169,7 @@ impl Holds {
             notifier,
             facts: Gatherer::default(),
             inputs: Mutex::default(),
-            lines: Mutex::default(),
+            lines: LogLimit::default(),
             writer: Mutex::new(writer),
             pending: Mutex::new(pending),
             freezer: Mutex::new(freezer),
@@ -190,6 +191,11 @@ impl Holds {
         }
     }
 
+    /// How many log lines requests may cause, held or not.
+    pub fn lines(&self) -> LogLimit {
+        self.0.lines.clone()
+    }
+
     /// Deadlines, tasks that are gone, signals. Blocks for a moment.
     pub fn tick(&self) {
         self.0.tick();
@@ -203,6 +209,12 @@ impl Holds {
             views.extend(settled.iter().map(view));
         }
         Ok(views)
+    }
+
+    /// How many requests wait for people, and since when the first of them does, in nanoseconds after boot.
+    pub fn waiting(&self) -> (usize, Option<u64>) {
+        let pending = self.0.pending();
+        (pending.len(), pending.values().map(|one| one.held.since_ns).min())
     }
 
     /// One approval.
@@ -277,13 +289,14 @@ impl Inner {
         if self.pending().values().any(|pending| pending.held.id == held.id) {
             return; // an agentd before this one asked already
         }
-        let since = clock::boot_ns().saturating_sub(held.since_ns);
-        self.counters.hold_stage(HoldStage::Reach, Duration::from_nanos(since));
+        self.counters.hold_stage(HoldStage::Reach, waited(&held));
         let policy = self.policy.get();
         let facts = self.timed(HoldStage::Facts, || {
             self.facts.gather(&asked.record, &held, policy.wanted(), &self.store)
         });
+        let start = Instant::now();
         let (answer, decided) = self.timed(HoldStage::Policy, || self.ask_policy(&policy, &asked, &facts));
+        self.counters.decision(Question::Hold, start.elapsed());
         match answer {
             Answer::Allow => self.follow(&held, asked.waiting.generation, true, reuse(decided.as_ref())),
             Answer::Deny => {
@@ -325,7 +338,7 @@ impl Inner {
             Ok(None) if asked.waiting.verdict == Verdict::Evaluate => (Answer::Allow, None),
             Ok(None) => (Answer::Ask, None),
             Err(error) => {
-                tracing::error!(agent = %asked.record.agent, %error, "policy could not be asked; people are");
+                tracing::error!(AGENT = %asked.record.agent, %error, "policy could not be asked; people are");
                 (Answer::Ask, None)
             }
         }
@@ -336,7 +349,10 @@ impl Inner {
         let effect = self.timed(HoldStage::Answer, || self.put_into_effect(held, generation, allow, reuse));
         if let Err(error) = effect {
             tracing::error!(%error, "the answer to a held request did not reach the kernel; it waits");
+            return;
         }
+        let outcome = if allow { HoldOutcome::PolicyAllowed } else { HoldOutcome::PolicyDenied };
+        self.counters.held(outcome, waited(held));
     }
 
     /// A denial without people. Told to the process and looked into while it still waits, and written down like a
@@ -344,14 +360,9 @@ impl Inner {
     fn deny(&self, asked: Asked, held: &Held, policy: &PolicySet, reuse: Reuse, said: Option<Said>) {
         let (id, reason) = said.as_ref().map_or(("", ""), |said| (&said.id, &said.reason));
         note::tell(held.pid, &asked.record, id, reason);
-        if self.lines.lock().unwrap_or_else(PoisonError::into_inner).allows(&asked.record.agent) {
-            let incident = asked.record.incident.as_ref().map_or("", |incident| &incident.0);
-            tracing::warn!(
-                AGENTGUARD_AGENT = %asked.record.agent, AGENTGUARD_RULE = id, AGENTGUARD_PID = held.pid,
-                AGENTGUARD_INCIDENT = incident, AGENTGUARD_CALL = asked.record.call,
-                "policy denied a held {} of agent {}: {reason} ({id}) {incident}",
-                asked.record.call, asked.record.agent,
-            );
+        let severity = severity(&asked, said.as_ref().map(|said| said.severity));
+        if self.lines.allows(&asked.record.agent) {
+            journal::held_denied(&asked.record, severity, id, reason);
         }
         let vote = Vote {
             by: "policy".to_owned(),
@@ -361,7 +372,6 @@ impl Inner {
             time_ns: clock::wall_ns(),
         };
         let now = clock::boot_ns();
-        let severity = severity(&asked, said.as_ref().map(|said| said.severity));
         let mut approval = Approval::ask(severity, now + 1, 1);
         let voted = approval.apply(Change::Vote(vote), now);
         let asker = self.facts.asker(&asked.record, held, WantedFacts::FOR_PEOPLE);
@@ -405,13 +415,7 @@ impl Inner {
         }
         let asker = self.facts.asker(&asked.record, &held, WantedFacts::FOR_PEOPLE);
         let stored = stored(asked, &held, policy, approval, decided.map(Said::from), asker);
-        let id = &stored.id;
-        tracing::warn!(
-            AGENTGUARD_AGENT = %stored.record.agent, AGENTGUARD_INCIDENT = %id,
-            AGENTGUARD_PID = stored.record.process.pid,
-            "held {} of agent {} waits for a person: {}; agentctl approvals show {id}",
-            stored.record.call, stored.record.agent, stored.reason,
-        );
+        journal::waits(&stored);
         self.write(&stored);
         let (pid, view) = (held.pid, view(&stored));
         let mut pending = self.pending();
@@ -477,13 +481,13 @@ impl Inner {
                 tracing::error!(%error, id = %stored.id, "an answer did not reach the kernel; the request waits");
             }
         }
+        if let Some(outcome) = outcome(state) {
+            self.counters.held(outcome, waited(held));
+        }
         self.write(stored);
         self.thaw(held.pid);
         self.notifier.tell(Event::Settled, &view(stored));
-        tracing::info!(
-            AGENTGUARD_AGENT = %stored.record.agent, AGENTGUARD_INCIDENT = %stored.id,
-            "approval {} is {}", stored.id, state.name(),
-        );
+        journal::settled(stored);
     }
 
     fn thaw(&self, pid: u32) {
@@ -520,6 +524,21 @@ impl Inner {
                 self.freezer().freeze(pid);
             }
         }
+    }
+}
+
+/// How long a request has waited.
+fn waited(held: &Held) -> Duration {
+    Duration::from_nanos(clock::boot_ns().saturating_sub(held.since_ns))
+}
+
+fn outcome(state: State) -> Option<HoldOutcome> {
+    match state {
+        State::Approved => Some(HoldOutcome::Approved),
+        State::Denied => Some(HoldOutcome::Denied),
+        State::Expired => Some(HoldOutcome::Expired),
+        State::Withdrawn => Some(HoldOutcome::Withdrawn),
+        State::Pending | State::Revoked => None,
     }
 }
 

@@ -82,6 +82,11 @@ impl Arena {
         self.retired.push((Instant::now(), base));
     }
 
+    /// Words of all regions, also of those that are about to be reused.
+    pub(super) fn used_words(&self) -> usize {
+        self.used.values().map(|length| *length as usize).sum()
+    }
+
     fn collect(&mut self) {
         let used = &mut self.used;
         self.retired.retain(|(since, base)| {

@@ -24,7 +24,7 @@ use super::rulesets::{Place, Rulesets, encode_answers};
 use super::wire::{bytes_of, value_of};
 use super::{
     AgentRules, Backend, Counters, Held, HeldRequest, Inspection, Kernel, KernelError, MadeOf, PeerBytes,
-    ProgramStats, StandingAnswer, holds, mounts, tasks,
+    ProgramStats, StandingAnswer, Table, holds, mounts, tables, tasks,
 };
 
 /// Slot 0 is agentd's own probe, in a table of its own right: it is never an agent.
@@ -332,6 +332,10 @@ impl Kernel for Ebpf {
                 recursion_misses: info.recursion_misses,
             })
             .collect())
+    }
+
+    fn tables(&self) -> Vec<Table> {
+        tables::fill(&self.maps, &self.rulesets())
     }
 
     fn canary(&self) -> Result<bool, KernelError> {

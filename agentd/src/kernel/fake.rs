@@ -11,7 +11,7 @@ use agentguard_core::tables::Tables;
 
 use super::{
     AgentRules, Backend, Counters, Held, HeldRequest, Inspection, Kernel, KernelError, MadeOf, PeerBytes,
-    ProgramStats, StandingAnswer,
+    ProgramStats, StandingAnswer, Table,
 };
 
 /// What a test sees and sets.
@@ -96,6 +96,10 @@ impl Kernel for Fake {
 
     fn set_mode(&self, agent: AgentKey, mode: Mode) -> Result<(), KernelError> {
         let mut state = self.attempt("set_mode")?;
+    fn agents(&self) -> Result<Vec<AgentKey>, KernelError> {
+        Ok(self.attempt("agents")?.installed.keys().copied().collect())
+    }
+
         let installed = state.installed.get_mut(&agent);
         installed.ok_or_else(|| KernelError::Missing(format!("agent {}", agent.slot)))?.0 = mode;
         Ok(())
@@ -163,6 +167,10 @@ impl Kernel for Fake {
     fn held(&self) -> Result<Vec<Held>, KernelError> {
         Ok(self.attempt("held")?.held.clone())
     }
+    fn tables(&self) -> Vec<Table> {
+        Vec::new()
+    }
+
 
     fn held_request(&self, id: u64) -> Result<Option<Held>, KernelError> {
         Ok(self.attempt("held_request")?.held.iter().find(|held| held.id == id).cloned())

@@ -29,6 +29,7 @@ mod load;
 mod maps;
 mod mounts;
 mod rulesets;
+mod tables;
 mod tasks;
 mod wire;
 
@@ -222,6 +223,17 @@ pub struct ProgramStats {
     pub recursion_misses: u64,
 }
 
+/// A table of the kernel programs that can fill up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table {
+    /// As in the sources of the kernel programs.
+    pub name: &'static str,
+    /// Entries now.
+    pub entries: u64,
+    /// Entries that it has room for.
+    pub capacity: u64,
+}
+
 /// Why the kernel did not do what was asked. Messages name the object.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
@@ -291,6 +303,9 @@ pub trait Kernel: Send + Sync {
 
     /// Statistics by program.
     fn programs(&self) -> Result<Vec<ProgramStats>, KernelError>;
+
+    /// How full the tables are that can fill up.
+    fn tables(&self) -> Vec<Table>;
 
     /// Proves that the kernel path denies: true if an operation that must be denied was.
     fn canary(&self) -> Result<bool, KernelError>;

@@ -194,6 +194,24 @@ impl Rulesets {
         Ok(found)
     }
 
+    /// Entries of all rulesets in the tables of prefixes, resolvers and executables, and words in the arena. Counted here and
+    /// not in the kernel, where a table of prefixes is slow to walk.
+    pub(super) fn entries(&self) -> [usize; 4] {
+        let all = self.by_hash.values();
+        let sum = |count: fn(&Installed) -> usize| all.clone().map(count).sum();
+        [
+            sum(|ruleset| ruleset.prefixes.len()),
+            sum(|ruleset| ruleset.resolvers.len()),
+            sum(|ruleset| ruleset.exec_files.len()),
+            self.arena.used_words(),
+        ]
+    }
+
+    /// Slots of agents, the canary's and those of an earlier agentd included.
+    pub(super) fn slots(&self) -> usize {
+        self.by_slot.keys().chain(self.adopted.keys()).collect::<BTreeSet<_>>().len()
+    }
+
     /// A ruleset that was prepared and is not used after all.
     pub(super) fn abandon(&mut self, maps: &Maps, hash: Hash) {
         if self.by_hash.get(&hash).is_some_and(|ruleset| ruleset.agents == 0)

@@ -5,7 +5,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use agentguard_api::report::ApprovalView;
 use agentguard_core::approval::State;
 use agentguard_core::record::{Object, Record};
-use agentguard_core::verdict::Severity;
 use serde::Serialize;
 use serde_json::json;
 
@@ -42,8 +41,7 @@ fn slack(host: &str, event: Event, view: &ApprovalView) -> serde_json::Value {
         |words: &str, room| json!({"type": "plain_text", "emoji": false, "text": escaped(words, room)});
     let section = |text: serde_json::Value| json!({"type": "section", "text": text});
     let marked = |words: String| json!({"type": "mrkdwn", "text": words});
-    let headline =
-        format!("{}: {} {}", severity(view.severity), view.record.agent, became(event, view.state));
+    let headline = format!("{}: {} {}", view.severity.name(), view.record.agent, became(event, view.state));
     let mut blocks = vec![
         json!({"type": "header", "text": plain(&headline, MAX_HEADER)}),
         section(plain(&format!("asks: {}", request(&view.record)), MAX_TEXT)),
@@ -60,14 +58,6 @@ fn slack(host: &str, event: Event, view: &ApprovalView) -> serde_json::Value {
     let id = escaped(&view.id.0, MAX_HEADER);
     blocks.push(section(marked(format!("`agentctl approvals show {id}`"))));
     json!({"text": escaped(&headline, MAX_TEXT), "blocks": blocks})
-}
-
-const fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Critical => "CRITICAL",
-        Severity::High => "HIGH",
-        Severity::Medium => "MEDIUM",
-    }
 }
 
 const fn became(event: Event, state: State) -> &'static str {

@@ -47,6 +47,8 @@ pub struct Notifier(Arc<Vec<Arc<Queue>>>);
 pub struct Outcomes {
     /// Its place in the configuration, from 1, and the host or program: `1-hooks.example.com`.
     pub target: String,
+    /// Not tried yet.
+    pub waiting: u64,
     /// Taken by the receiver.
     pub delivered: u64,
     /// Given up.
@@ -212,6 +214,7 @@ impl Queue {
     fn outcomes(&self) -> Outcomes {
         Outcomes {
             target: self.name.clone(),
+            waiting: u64::try_from(self.waiting().told.len()).unwrap_or(u64::MAX),
             delivered: self.delivered.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
@@ -232,7 +235,7 @@ impl Worker {
                 Err(failure) => {
                     self.queue.failed.fetch_add(1, Ordering::Relaxed);
                     tracing::error!(
-                        AGENTGUARD_AGENT = %told.view.record.agent, AGENTGUARD_INCIDENT = %id,
+                        AGENT = %told.view.record.agent, INCIDENT = %id,
                         "{} was not told that approval {id} is {event}: {failure}", self.queue.name,
                     );
                 }

@@ -221,7 +221,7 @@ async fn a_full_queue_drops_its_oldest_and_says_so_once() {
     });
     assert_eq!(
         notifier.outcomes(),
-        [Outcomes { target: "1-tell".into(), delivered: 0, failed: 0, dropped: 10 }]
+        [Outcomes { target: "1-tell".into(), waiting: 256, delivered: 0, failed: 0, dropped: 10 }]
     );
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert_eq!(log.lines().count(), 1, "{log}");

@@ -4,7 +4,7 @@
 //! longer than [`COMMIT_EVERY`].
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use agentguard_core::record::Record;
@@ -16,7 +16,7 @@ use super::{Store, StoreError};
 use crate::clock;
 use crate::decide::Decided;
 use crate::enrich::{ProcessChange, Started};
-use crate::pipeline::{Arrow, Counts};
+use crate::pipeline::{Arrow, Counts, Inbox};
 
 /// Records of one transaction.
 const COMMIT_RECORDS: usize = 4096;
@@ -62,7 +62,7 @@ impl Writer {
     }
 
     /// Writes until the stage before ends, and hands on what is written.
-    pub fn run(&mut self, records: &Receiver<Vec<Decided>>, next: &Arrow<Record>) {
+    pub fn run(&mut self, records: &Inbox<Decided>, next: &Arrow<Record>) {
         let mut retention_due = Instant::now();
         loop {
             match records.recv_timeout(COMMIT_EVERY) {
@@ -136,7 +136,7 @@ impl Writer {
     }
 }
 
-fn gather(mut batch: Vec<Decided>, records: &Receiver<Vec<Decided>>) -> Vec<Decided> {
+fn gather(mut batch: Vec<Decided>, records: &Inbox<Decided>) -> Vec<Decided> {
     let deadline = Instant::now() + COMMIT_EVERY;
     while batch.len() < COMMIT_RECORDS {
         match records.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

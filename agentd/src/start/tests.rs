@@ -139,7 +139,7 @@ async fn raw_bytes_become_records_metrics_and_a_live_stream() {
     let page = crate::export::metrics::page(
         &counters,
         &GovernanceCounters::default(),
-        snapshot(&world.running.daemon),
+        snapshot::of(world.running.daemon.clone(), String::new())(),
     )
     .unwrap();
     for line in [

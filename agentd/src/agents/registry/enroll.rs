@@ -150,7 +150,7 @@ impl Registry {
     }
 
     fn enrolled(&self, agents: &mut Agents, agent: StoredAgent, tasks: u32, compiled: Compiled) -> Enrolled {
-        tracing::info!(AGENTGUARD_AGENT = %agent.name, version = agent.version, rules = agent.rules,
+        tracing::info!(AGENT = %agent.name, MODE = %agent.mode, RULES_VERSION = agent.version, rules = agent.rules,
             "agent {} is enrolled ({}), mode {}", agent.name, agent.target, agent.mode);
         let mut warnings = compiled.warnings;
         if agent.mode == Mode::Enforce && self.kernel.backend() == Backend::Tracing {

@@ -120,7 +120,7 @@ impl Registry {
             Err(error) => Err(error),
         };
         match changed {
-            Ok(()) => tracing::info!(AGENTGUARD_AGENT = %name, "agent {name} goes on under other rules"),
+            Ok(()) => tracing::info!(AGENT = %name, "agent {name} goes on under other rules"),
             Err(error) => self.stop(agents, &name, &error.to_string()).await,
         }
     }
@@ -128,7 +128,7 @@ impl Registry {
     /// Ends every process of a run. Until the last is gone, its rules hold.
     pub(super) async fn stop(&self, agents: &mut Agents, name: &AgentName, why: &str) {
         let Some(run) = agents.running.get(name).map(|running| running.stored.clone()) else { return };
-        tracing::warn!(AGENTGUARD_AGENT = %name, "agent {name} is stopped: {why}");
+        tracing::warn!(AGENT = %name, "agent {name} is stopped: {why}");
         let mut is_gone = false;
         for _ in 0..MAX_ROUNDS {
             if let Target::Run { cgroup, .. } = &run.target {
@@ -149,11 +149,11 @@ impl Registry {
             tokio::time::sleep(ROUND).await;
         }
         if !is_gone {
-            tracing::error!(AGENTGUARD_AGENT = %name, "agent {name} has processes that do not end; it stays governed");
+            tracing::error!(AGENT = %name, "agent {name} has processes that do not end; it stays governed");
             return;
         }
         if let Err(error) = self.end(agents, run, AgentState::Stopped) {
-            tracing::error!(AGENTGUARD_AGENT = %name, %error, "agent {name} was stopped, but could not be ended");
+            tracing::error!(AGENT = %name, %error, "agent {name} was stopped, but could not be ended");
         }
     }
 

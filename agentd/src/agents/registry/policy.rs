@@ -149,10 +149,10 @@ impl Registry {
         change.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             previous = change.previous,
-            version = change.version,
+            POLICY = change.version,
             agents = change.agents,
             revalidated = change.revalidated.len(),
-            by,
+            BY = by,
             "policy {} is in force",
             change.version
         );
@@ -223,7 +223,7 @@ impl Registry {
                 .map_err(RegistryError::from)
                 .and_then(|compiled| self.install_next(agents, &Prepared { agent, compiled }));
             if let Err(error) = back {
-                tracing::error!(AGENTGUARD_AGENT = %next.agent.name, %error,
+                tracing::error!(AGENT = %next.agent.name, %error,
                     "agent {} keeps the rules of the policy that failed", next.agent.name);
             }
         }

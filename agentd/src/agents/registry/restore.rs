@@ -36,10 +36,11 @@ impl Registry {
                 Ok(()) => restored += 1,
                 // What is signed now is not what the kernel has.
                 Err(error) if is_promoted => self.stop(&mut agents, &name, &error.to_string()).await,
-                Err(error) => tracing::error!(AGENTGUARD_AGENT = %name, %error,
+                Err(error) => tracing::error!(AGENT = %name, %error,
                     "agent {name} keeps the rules it had; correct this, then: agentctl policy reload"),
             }
         }
+        self.keep_strangers(&mut agents)?;
         let used: Vec<_> = agents.running.values().filter_map(Running::scratch).collect();
         scratch::remove_others(&self.governance.settings().scratch_dir, &used);
         Ok(restored)
