@@ -146,6 +146,7 @@ impl Running {
             audit.clone(),
         )?;
         tokio::spawn(holds.clone().run(questions));
+        let newest = history::newest_incident(&store.reader()?)?;
         let stages = Stages {
             enrich: Enrich::new(directory),
             decide: Decide::new(policy, counts.clone(), counters.clone()),
@@ -155,7 +156,6 @@ impl Running {
         };
         let pipeline = Pipeline::start(kernel.clone(), stages, &counts).context("pipeline")?;
         let dirs = config.clone();
-        let newest = history::newest_incident(&store.reader()?)?;
         let daemon = Daemon {
             health: Arc::new(Health::new(kernel.clone())),
             kernel,
@@ -183,6 +183,7 @@ impl Running {
         running.watch_health();
         running.watch_agents();
         running.watch_holds();
+        running.watch_log();
         running.watch_governance();
         running.tell_ready(restored);
         Ok(running)
@@ -192,7 +193,6 @@ impl Running {
         let daemon = &self.daemon;
         let policy = daemon.registry.policy().version();
         tracing::info!(
-        running.watch_log();
             agents = restored,
             POLICY = policy.version,
             "agentd {} is ready: back end {}, listening on {}",
@@ -233,6 +233,18 @@ impl Running {
         });
     }
 
+    fn watch_log(&self) {
+        let lines = self.daemon.holds.lines();
+        tokio::spawn(async move {
+            let mut ticks = interval(log_limit::TELL_EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                lines.tell();
+            }
+        });
+    }
+
     fn watch_holds(&self) {
         let holds = self.daemon.holds.clone();
         tokio::spawn(async move {
@@ -257,18 +269,6 @@ impl Running {
             let mut seconds = 0_u32;
             loop {
                 ticks.tick().await;
-    fn watch_log(&self) {
-        let lines = self.daemon.holds.lines();
-        tokio::spawn(async move {
-            let mut ticks = interval(log_limit::TELL_EVERY);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                ticks.tick().await;
-                lines.tell();
-            }
-        });
-    }
-
                 let log = registry.governance().audit().clone();
                 // It tells what fails itself.
                 drop(tokio::task::spawn_blocking(move || log.tick()).await);
@@ -387,6 +387,6 @@ fn host() -> String {
     nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
 }
 
+mod snapshot;
 #[cfg(test)]
 mod tests;
-mod snapshot;

@@ -73,9 +73,6 @@ struct Running {
     empty_since: Option<Instant>,
 }
 
-    /// Agents that only the kernel knows: the store was lost, or agentd ended between the two. They keep their rules, and
-    /// their places, as long as they have tasks.
-    strangers: Vec<AgentKey>,
 /// Why nothing was changed. Each is one line, or one per mistake.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -248,11 +245,7 @@ impl Registry {
 
 impl Agents {
     fn free_slot(&self) -> Option<u32> {
-        let taken = |slot: u32| {
-            self.running.values().any(|running| running.stored.key.slot == slot)
-                || self.strangers.iter().any(|stranger| stranger.slot == slot)
-        };
-        SLOTS.into_iter().find(|slot| !taken(*slot))
+        SLOTS.into_iter().find(|slot| self.running.values().all(|running| running.stored.key.slot != *slot))
     }
 
     /// The wanted name, or the spec's made unique by a number.

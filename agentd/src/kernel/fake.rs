@@ -96,10 +96,6 @@ impl Kernel for Fake {
 
     fn set_mode(&self, agent: AgentKey, mode: Mode) -> Result<(), KernelError> {
         let mut state = self.attempt("set_mode")?;
-    fn agents(&self) -> Result<Vec<AgentKey>, KernelError> {
-        Ok(self.attempt("agents")?.installed.keys().copied().collect())
-    }
-
         let installed = state.installed.get_mut(&agent);
         installed.ok_or_else(|| KernelError::Missing(format!("agent {}", agent.slot)))?.0 = mode;
         Ok(())
@@ -155,6 +151,10 @@ impl Kernel for Fake {
         Ok(vec![ProgramStats { name: "file_open".to_owned(), runs: 3, ns: 900, recursion_misses: 1 }])
     }
 
+    fn tables(&self) -> Vec<Table> {
+        Vec::new()
+    }
+
     fn canary(&self) -> Result<bool, KernelError> {
         Ok(!self.attempt("canary")?.canary_goes_through)
     }
@@ -167,10 +167,6 @@ impl Kernel for Fake {
     fn held(&self) -> Result<Vec<Held>, KernelError> {
         Ok(self.attempt("held")?.held.clone())
     }
-    fn tables(&self) -> Vec<Table> {
-        Vec::new()
-    }
-
 
     fn held_request(&self, id: u64) -> Result<Option<Held>, KernelError> {
         Ok(self.attempt("held_request")?.held.iter().find(|held| held.id == id).cloned())

@@ -40,7 +40,6 @@ impl Registry {
                     "agent {name} keeps the rules it had; correct this, then: agentctl policy reload"),
             }
         }
-        self.keep_strangers(&mut agents)?;
         let used: Vec<_> = agents.running.values().filter_map(Running::scratch).collect();
         scratch::remove_others(&self.governance.settings().scratch_dir, &used);
         Ok(restored)
