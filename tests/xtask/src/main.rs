@@ -6,6 +6,7 @@
 
 mod bench;
 mod build;
+mod dashboard;
 mod demo;
 mod host;
 mod lint;
@@ -27,6 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Make the Grafana dashboard of packaging/monitoring/dashboard.toml
+    Dashboard,
     /// Govern a real session of an agent on a real kernel
     Demo,
     /// Check format and clippy
@@ -46,6 +49,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
+        Verb::Dashboard => dashboard::run(),
         Verb::Demo => demo::run(),
         Verb::Lint => lint::run(),
         Verb::Shell => demo::shell(),
