@@ -11,6 +11,7 @@ mod daemon;
 mod describe;
 pub mod exit;
 mod filter;
+mod fullscreen;
 mod moment;
 mod offline;
 mod progress;
@@ -29,9 +30,9 @@ pub use command::reference::markdown as reference;
 pub use command::spec::schema as spec_schema;
 
 use command::{
-    agent, agents, approvals, audit, backup, budget, completions, doctor, enroll, events, explain,
-    governance, kernel, keys, man, policy, query, reference as reference_cli, release, restore,
-    run as run_command, selftest, spec, status, summary,
+    agent, agents, approvals, audit, backup, budget, bugreport, completions, doctor, enroll, events, explain,
+    governance, kernel, keys, log_level, man, policy, query, reference as reference_cli, release, restore,
+    run as run_command, selftest, spec, status, summary, top,
 };
 use daemon::Daemon;
 use exit::{Failure, Outcome};
@@ -64,6 +65,9 @@ pub fn run(typed: &Typed) -> Result<Outcome, Failure> {
         Command::Audit(typed) => audit::run(typed, screen),
         Command::Policy(typed) => policy::run(typed, &mut daemon()?, screen),
         Command::Spec(typed) => spec::run(typed, screen),
+        Command::Top => top::run(&daemon()?, screen),
+        Command::LogLevel(arguments) => log_level::run(arguments, &mut daemon()?, screen),
+        Command::Bugreport(arguments) => bugreport::run(arguments, &mut daemon()?, screen),
         Command::Backup(arguments) => backup::run(arguments, screen),
         Command::Restore(arguments) => restore::run(arguments, screen),
         Command::Selftest(arguments) => selftest::run(arguments, screen),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    agent, agents, approvals, audit, backup, budget, completions, enroll, events, explain, governance,
-    kernel, keys, man, policy, query, release, restore, run, selftest, spec, summary,
+    agent, agents, approvals, audit, backup, budget, bugreport, completions, enroll, events, explain,
+    governance, kernel, keys, log_level, man, policy, query, release, restore, run, selftest, spec, summary,
 };
 use crate::exit::EXIT_CODES;
 use crate::screen::{ColorChoice, Format};
@@ -91,6 +91,12 @@ pub(crate) enum Command {
     /// Check a spec, hash it, and how one is written
     #[command(subcommand)]
     Spec(spec::Typed),
+    /// Agents, their rates and what waits, on the whole screen; needs a terminal
+    Top,
+    /// Which log lines agentd writes; with a level, others until it restarts
+    LogLevel(log_level::Arguments),
+    /// One file for a maintainer: versions, state, journal, metrics, without secrets; agentd need not run
+    Bugreport(bugreport::Arguments),
     /// Copy the state of this host into one file: agents, proofs, policies, records, audit log, configuration
     Backup(backup::Arguments),
     /// Put a backup back; agentd must be stopped

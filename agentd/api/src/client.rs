@@ -16,9 +16,9 @@ use crate::v1::agentd_client::AgentdClient;
 use crate::v1::{
     AgentRequest, AgentRevisionRequest, AgentSpecRequest, AnswerRequest, ApprovalsRequest, BudgetAddRequest,
     BudgetReportRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, GovernanceCheckRequest,
-    GrantsRequest, Json, KeyGenerateRequest, KeyRevokeRequest, KeyTrustRequest, PolicyExplainRequest,
-    PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest, ReleaseRequest,
-    RevokeRequest,
+    GrantsRequest, Json, KeyGenerateRequest, KeyRevokeRequest, KeyTrustRequest, LogLevelRequest,
+    PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
+    ReleaseRequest, RevokeRequest,
 };
 use crate::{GROUP, MAX_MESSAGE_BYTES};
 
@@ -150,6 +150,11 @@ impl Client {
     /// How agentd is.
     pub async fn status(&mut self) -> Result<report::Status, ClientError> {
         value(self.rpc.status(Empty {}).await)
+    }
+
+    /// Which log lines agentd writes; others from now on, unless the filter is empty.
+    pub async fn log_level(&mut self, filter: &str) -> Result<report::LogLevel, ClientError> {
+        value(self.rpc.log_level(LogLevelRequest { filter: filter.to_owned() }).await)
     }
 
     /// Agents that run or ran.

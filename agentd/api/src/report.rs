@@ -48,6 +48,15 @@ pub struct Status {
     pub store: StoreStatus,
 }
 
+/// Which log lines agentd writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLevel {
+    /// Now: a level, and levels of modules.
+    pub filter: String,
+    /// After a restart.
+    pub at_start: String,
+}
+
 /// Proof that the kernel path denies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canary {

@@ -20,15 +20,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use agentguard_api::report::Released;
+use agentguard_api::report::{LogLevel, Released};
 use agentguard_api::v1::agentd_server::Agentd;
 use agentguard_api::v1::enroll_request::Target;
 use agentguard_api::v1::{
     AgentRequest, AgentRevisionRequest, AgentSpecRequest, AnswerRequest, ApprovalsRequest, BudgetAddRequest,
     BudgetReportRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, GovernanceCheckRequest,
-    GrantsRequest, Json, KeyGenerateRequest, KeyRevokeRequest, KeyTrustRequest, PolicyExplainRequest,
-    PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest, ReleaseRequest,
-    RevokeRequest,
+    GrantsRequest, Json, KeyGenerateRequest, KeyRevokeRequest, KeyTrustRequest, LogLevelRequest,
+    PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
+    ReleaseRequest, RevokeRequest,
 };
 use agentguard_core::ids::AgentName;
 use agentguard_core::spec::Mode;
@@ -43,6 +43,7 @@ use crate::governance::{POLICY_ADMIN, Person};
 use crate::health::Health;
 use crate::holds::Holds;
 use crate::kernel::Kernel;
+use crate::logging::{self, LoggingError};
 use crate::notify::Notifier;
 use crate::pipeline::Counts;
 use crate::policy::PolicyFailure;
@@ -177,6 +178,22 @@ impl Agentd for Control {
     async fn status(&self, request: Request<Empty>) -> Result<Response<Json>, Status> {
         self.caller(&request).await?;
         json(&self.read(status::status).await?)
+    }
+
+    async fn log_level(&self, request: Request<LogLevelRequest>) -> Result<Response<Json>, Status> {
+        let caller = self.caller(&request).await?;
+        let filter = request.into_inner().filter;
+        let written = if filter.is_empty() {
+            logging::written()
+        } else {
+            self.must_have(caller, POLICY_ADMIN, "change the log level").await?;
+            logging::change(&filter, &caller.name())
+        };
+        let written = written.map_err(|error| match error {
+            LoggingError::Filter { .. } | LoggingError::Long => Status::invalid_argument(error.to_string()),
+            LoggingError::Gone(_) => Status::failed_precondition(error.to_string()),
+        })?;
+        json(&LogLevel { filter: written.filter, at_start: written.at_start })
     }
 
     async fn agents(&self, request: Request<Empty>) -> Result<Response<Json>, Status> {

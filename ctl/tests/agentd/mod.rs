@@ -9,9 +9,9 @@ use agentguard_api::v1::agentd_server::{Agentd, AgentdServer};
 use agentguard_api::v1::{
     AgentRequest, AgentRevisionRequest, AgentSpecRequest, AnswerRequest, ApprovalsRequest, BudgetAddRequest,
     BudgetReportRequest, Empty, EnrollRequest, EventsRequest, ExplainRequest, GovernanceCheckRequest,
-    GrantsRequest, Json, KeyGenerateRequest, KeyRevokeRequest, KeyTrustRequest, PolicyExplainRequest,
-    PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest, ReleaseRequest,
-    RevokeRequest, enroll_request,
+    GrantsRequest, Json, KeyGenerateRequest, KeyRevokeRequest, KeyTrustRequest, LogLevelRequest,
+    PolicyExplainRequest, PolicyReplayRequest, PolicyRollbackRequest, PolicyTreeRequest, QueryRequest,
+    ReleaseRequest, RevokeRequest, enroll_request,
 };
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
@@ -119,6 +119,13 @@ impl Agentd for Fake {
             enrolled["scratch"] = json!(scratch);
         }
         answer(&enrolled)
+    }
+
+    async fn log_level(&self, request: Request<LogLevelRequest>) -> Answer {
+        match request.into_inner().filter.as_str() {
+            "" => answer(&json!({"filter": "info", "at_start": "info"})),
+            filter => answer(&json!({"filter": filter, "at_start": "info"})),
+        }
     }
 
     async fn agents(&self, _: Request<Empty>) -> Answer {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use agentguard_api::v1::EnrollRequest;
 use clap::Args;
 
-use crate::command::run::{EnvironmentArguments, Launch, launch};
+use crate::command::run::{EnvironmentArguments, Launch, launch, launch_here};
 use crate::daemon::Daemon;
 use crate::exit::{Failure, Outcome};
 use crate::spec_text::{SpecText, Variable};
@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// Set a variable of its spec; `workspace` is the current directory if neither this nor agentd has a value
     #[arg(long = "set", value_name = "NAME=VALUE")]
     variables: Vec<Variable>,
+    /// Become the command instead of waiting for it: for services, such as agentd-agent@.service
+    #[arg(long, requires = "command")]
+    here: bool,
     #[command(flatten)]
     environment: EnvironmentArguments,
     /// The command and its arguments; otherwise your shell
@@ -32,7 +35,8 @@ pub(super) fn run(arguments: &Arguments, mut daemon: Daemon) -> Result<Outcome, 
     let request = request(&arguments.name, &arguments.variables, &mut daemon)?;
     let shell = [std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| SHELL.into())];
     let command = if arguments.command.is_empty() { &shell[..] } else { &arguments.command };
-    launch(Launch { request, command, environment: arguments.environment.of_command() }, daemon)
+    let wanted = Launch { request, command, environment: arguments.environment.of_command() };
+    if arguments.here { launch_here(wanted, daemon) } else { launch(wanted, daemon) }
 }
 
 /// What agentd is asked for a run of a registered agent, all but the target.
@@ -67,5 +71,6 @@ mod tests {
         assert_eq!(command(&[]).unwrap(), [""; 0]);
         assert_eq!(command(&["--", "ls", "--set", "x"]).unwrap(), ["ls", "--set", "x"]);
         assert!(command(&["ls"]).is_err());
+        assert!(command(&["--here"]).is_err());
     }
 }

@@ -21,15 +21,24 @@ use crate::screen::{Format, Screen, Tone, cell};
 
 /// Looks at this machine and says what agentd could enforce here.
 pub(crate) fn run(screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
-    let uname = nix::sys::utsname::uname().map_err(|error| Failure::Failed(format!("uname: {error}")))?;
-    let is_root = nix::unistd::geteuid().is_root();
-    let probes = if is_root { Probes::run() } else { Probes::untried("only root may") };
-    let report = judge(Facts::gather(Path::new("/"), &uname.release().to_string_lossy(), is_root, probes));
+    let report = look()?;
     match screen.format() {
         Format::Table => show(screen, &report)?,
         Format::Json | Format::Ndjson => screen.document(&report)?,
     }
     Ok(Outcome::of(report.full_enforcement == Enforcement::Possible))
+}
+
+/// The same as a document, for others.
+pub(crate) fn document() -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(look()?).map_err(|error| Failure::Failed(format!("doctor: {error}")))
+}
+
+fn look() -> Result<Report, Failure> {
+    let uname = nix::sys::utsname::uname().map_err(|error| Failure::Failed(format!("uname: {error}")))?;
+    let is_root = nix::unistd::geteuid().is_root();
+    let probes = if is_root { Probes::run() } else { Probes::untried("only root may") };
+    Ok(judge(Facts::gather(Path::new("/"), &uname.release().to_string_lossy(), is_root, probes)))
 }
 
 fn show(screen: &mut Screen<'_>, report: &Report) -> std::io::Result<()> {

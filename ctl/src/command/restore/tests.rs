@@ -145,7 +145,7 @@ fn parsed<T: clap::Args>(words: &[&str]) -> T {
 
 fn said(run: impl FnOnce(&mut Screen<'_>) -> Result<Outcome, Failure>) -> Result<String, Failure> {
     let mut out = Vec::new();
-    run(&mut Screen::plain(&mut out, Format::Table, 200))?;
+    assert_eq!(run(&mut Screen::plain(&mut out, Format::Table, 200))?, Outcome::Done);
     Ok(String::from_utf8(out).unwrap())
 }
 

@@ -127,7 +127,7 @@ pub(crate) fn exec_when_told(arguments: &WhenTold) -> Result<Outcome, Failure> {
         .write(true)
         .open(format!("/proc/self/fd/{}", arguments.ready))
         .map_err(unprepared)?;
-    close_inherited(&[go.as_raw_fd(), ready.as_raw_fd()]).map_err(unprepared)?;
+    close_inherited().map_err(unprepared)?;
     let [program, rest @ ..] = arguments.command.as_slice() else {
         return Err(Failure::Usage("no command".to_owned()));
     };
@@ -139,30 +139,41 @@ pub(crate) fn exec_when_told(arguments: &WhenTold) -> Result<Outcome, Failure> {
     let mut message = String::new();
     go.read_to_string(&mut message).map_err(unprepared)?;
     let Some(told) = Told::read(&message) else { return Ok(Outcome::Negative) };
-    if let Some(scratch) = &told.scratch {
-        command.envs(SCRATCH_VARIABLES.map(|name| (name, scratch)));
-    }
+    lead_to(told.scratch.as_deref(), &mut command);
     Err(not_executed(&program.to_string_lossy(), &told.agent, &command.exec()))
 }
 
-/// Closes every descriptor above stderr but `kept`, which close themselves on exec.
-fn close_inherited(kept: &[RawFd]) -> io::Result<()> {
-    let mut open = Vec::new();
-    for entry in fs::read_dir("/proc/self/fd")? {
-        let number = entry?.file_name().to_string_lossy().parse::<RawFd>();
-        open.extend(number.ok().filter(|fd| *fd > 2 && !kept.contains(fd)));
+/// The command with the way to its scratch directory, if it has one.
+pub(super) fn lead_to(scratch: Option<&str>, command: &mut Command) {
+    if let Some(scratch) = scratch {
+        command.envs(SCRATCH_VARIABLES.map(|name| (name, scratch)));
     }
-    for descriptor in open {
-        match nix::unistd::close(descriptor) {
-            // The listing's own descriptor is closed already.
-            Ok(()) | Err(nix::errno::Errno::EBADF) => {}
-            Err(errno) => return Err(errno.into()),
+}
+
+/// Closes every descriptor above stderr that the command would inherit. agentctl's own close themselves.
+pub(super) fn close_inherited() -> io::Result<()> {
+    let mut inherited = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let Ok(number) = name.parse::<RawFd>() else { continue };
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{name}")).unwrap_or_default();
+        if number > 2 && flags(&info).is_some_and(|flags| !flags.contains(OFlag::O_CLOEXEC)) {
+            inherited.push(number);
         }
+    }
+    for descriptor in inherited {
+        nix::unistd::close(descriptor)?;
     }
     Ok(())
 }
 
-fn not_executed(program: &str, agent: &str, error: &io::Error) -> Failure {
+/// The flags in what the kernel says of a descriptor.
+fn flags(info: &str) -> Option<OFlag> {
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    i32::from_str_radix(flags.trim(), 8).ok().map(OFlag::from_bits_retain)
+}
+
+pub(super) fn not_executed(program: &str, agent: &str, error: &io::Error) -> Failure {
     match error.raw_os_error() {
         Some(nix::libc::ENOENT) => Failure::NotFound(format!("{program}: not found")),
         Some(nix::libc::EPERM) => Failure::CannotExecute(format!(
@@ -175,6 +186,14 @@ fn not_executed(program: &str, agent: &str, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_closes_itself_is_told_from_what_is_inherited() {
+        let closes = |info| flags(info).map(|flags| flags.contains(OFlag::O_CLOEXEC));
+        assert_eq!(closes("pos:\t0\nflags:\t02100000\nmnt_id:\t9\n"), Some(true));
+        assert_eq!(closes("pos:\t0\nflags:\t0100001\n"), Some(false));
+        assert_eq!(closes(""), None);
+    }
 
     #[test]
     fn the_child_reads_what_it_is_told() {

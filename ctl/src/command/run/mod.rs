@@ -5,6 +5,7 @@
 
 mod environment;
 mod gate;
+mod here;
 mod wait;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use clap::Args;
 pub(crate) use environment::EnvironmentArguments;
 pub(crate) use gate::WhenTold;
 pub(crate) use gate::{COMMAND, exec_when_told};
+pub(crate) use here::launch_here;
 
 use crate::daemon::Daemon;
 use crate::exit::{Failure, Outcome};
@@ -116,15 +118,20 @@ pub(crate) fn launch(launch: Launch<'_>, mut daemon: Daemon) -> Result<Outcome, 
             return Err(refused(failure));
         }
     };
-    for warning in &enrolled.warnings {
-        eprintln!("agentctl: {warning}");
-    }
-    if let Some(line) = sandbox_line(&enrolled) {
-        eprintln!("agentctl: {line}");
-    }
+    tell(&enrolled);
     let signals = wait::Signals::take()?;
     waiting.go(&gate::Told { agent: enrolled.agent.name.0, scratch: enrolled.scratch });
     signals.wait_for(&mut child).map(Outcome::Status)
+}
+
+/// What the user should know before the command runs.
+fn tell(enrolled: &Enrolled) {
+    for warning in &enrolled.warnings {
+        eprintln!("agentctl: {warning}");
+    }
+    if let Some(line) = sandbox_line(enrolled) {
+        eprintln!("agentctl: {line}");
+    }
 }
 
 /// What is different in the sandbox, if the agent is there.

@@ -1,17 +1,13 @@
 //! The calls to agentd, one after the other, beside the keys: a slow agentd must not keep a person from leaving.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use agentguard_api::report::ApprovalView;
 use agentguard_api::v1::{AnswerRequest, ApprovalsRequest};
-use agentguard_api::{Client, ClientError};
 use agentguard_core::ids::IncidentId;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::time::timeout;
 
-/// agentd answers in milliseconds; a person who looks at the screen should not wonder for longer.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::fullscreen::Reconnecting;
 
 /// What to ask agentd. At most one list, one look and one answer are under way.
 #[derive(Debug)]
@@ -31,12 +27,12 @@ pub(super) enum Said {
 
 /// Does jobs until nobody gives or wants any. In order: a list that was asked for before an answer is told before it.
 pub(super) async fn serve(socket: PathBuf, mut jobs: UnboundedReceiver<Job>, said: UnboundedSender<Said>) {
-    let mut agentd = Agentd { socket, client: None };
+    let mut agentd = Reconnecting::at(socket);
     while let Some(job) = jobs.recv().await {
         let answer = match job {
-            Job::List => Said::List(agentd.list("").await),
+            Job::List => Said::List(list(&mut agentd, "").await),
             Job::Look(id) => {
-                let found = agentd.list(&id.0).await.ok();
+                let found = list(&mut agentd, &id.0).await.ok();
                 Said::Looked(id, found.and_then(|found| found.into_iter().next()).map(Box::new))
             }
             Job::Answer(request) => {
@@ -51,38 +47,7 @@ pub(super) async fn serve(socket: PathBuf, mut jobs: UnboundedReceiver<Job>, sai
     }
 }
 
-struct Agentd {
-    socket: PathBuf,
-    client: Option<Client>,
-}
-
-impl Agentd {
-    async fn list(&mut self, id: &str) -> Result<Vec<ApprovalView>, String> {
-        let request = ApprovalsRequest { id: id.to_owned(), all: false };
-        self.call(async |client| client.approvals(request).await).await
-    }
-
-    /// One call. After a failure the next one connects anew: only that tells in clear words that agentd is away.
-    async fn call<T>(
-        &mut self,
-        call: impl AsyncFnOnce(&mut Client) -> Result<T, ClientError>,
-    ) -> Result<T, String> {
-        let (socket, client) = (&self.socket, self.client.take());
-        let answered = timeout(PATIENCE, async {
-            let mut client = match client {
-                Some(client) => client,
-                None => Client::connect(socket).await?,
-            };
-            let answer = call(&mut client).await?;
-            Ok::<_, ClientError>((client, answer))
-        });
-        match answered.await {
-            Ok(Ok((client, answer))) => {
-                self.client = Some(client);
-                Ok(answer)
-            }
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_elapsed) => Err(format!("agentd did not answer within {} s", PATIENCE.as_secs())),
-        }
-    }
+async fn list(agentd: &mut Reconnecting, id: &str) -> Result<Vec<ApprovalView>, String> {
+    let request = ApprovalsRequest { id: id.to_owned(), all: false };
+    agentd.call(async |client| client.approvals(request).await).await
 }

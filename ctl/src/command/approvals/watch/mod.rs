@@ -9,48 +9,33 @@ mod model;
 mod tests;
 mod view;
 
-use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
-use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste, Event};
-use ratatui::crossterm::{execute, style};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+use ratatui::crossterm::event::Event;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use calls::{Job, Said};
 use model::{Action, Model, Status};
-use view::Palette;
 
 use crate::daemon::Daemon;
 use crate::exit::{Failure, Outcome};
-use crate::screen::{Format, Screen, Tone};
+use crate::fullscreen::{self, Ended, Fullscreen, Input, Inputs, Palette};
+use crate::screen::{Screen, Tone};
 
 /// How often agentd is asked who waits, and seconds are counted down.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Keys that wait to be taken; beyond that the terminal keeps them.
-const MAX_TYPED: usize = 16;
-
 /// Watches until the user leaves.
 pub(super) fn run(daemon: &Daemon, screen: &mut Screen<'_>) -> Result<Outcome, Failure> {
-    if !screen.is_terminal() || !io::stdin().is_terminal() || screen.format() != Format::Table {
-        return Err(Failure::Usage(
-            "approvals watch draws on a terminal, and stdin or stdout is none (or -o is not table); use \
-             `agentctl approvals list`"
-                .to_owned(),
-        ));
-    }
+    fullscreen::must_be_possible(screen, "approvals watch", "agentctl approvals list")?;
     let mut model = Model::new();
     let palette = Palette { colors: screen.colors() };
     daemon.block_on(async {
         // The signals first, so that none ends this with the terminal changed; the keys after that, for they are raw.
-        let ended = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
-        let [interrupt, terminate, hangup] = ended;
-        let ended = [interrupt?, terminate?, hangup?];
+        let ended = Ended::listen()?;
         let mut terminal = Fullscreen::enter(palette)?;
-        let mut sources = Sources::open(daemon, ended);
+        let mut sources = Sources::open(daemon, Inputs::open(ended));
         watch(&mut model, &mut sources, &mut terminal, palette).await
     })?;
     match model.last_words() {
@@ -68,7 +53,9 @@ async fn watch(
 ) -> Result<(), Failure> {
     loop {
         // After each key: none is for something that was not on the screen.
-        terminal.draw(model, palette)?;
+        let now_ns = super::now_ns();
+        let drawn = terminal.draw(|frame| view::draw(frame, model, now_ns, palette))?;
+        model.set_drawn(drawn);
         let action = match sources.next().await? {
             Happened::Typed(event) => take(model, &event),
             Happened::Tick => Some(Action::Refresh),
@@ -111,9 +98,8 @@ enum Happened {
 
 /// Everything that is waited for, and the way to agentd.
 struct Sources {
-    typed: Receiver<io::Result<Event>>,
+    inputs: Inputs,
     tick: Interval,
-    ended: [Signal; 3],
     jobs: UnboundedSender<Job>,
     said: UnboundedReceiver<Said>,
     /// Whether a list is under way: a slow agentd is not asked again and again.
@@ -121,28 +107,21 @@ struct Sources {
 }
 
 impl Sources {
-    fn open(daemon: &Daemon, ended: [Signal; 3]) -> Self {
+    fn open(daemon: &Daemon, inputs: Inputs) -> Self {
         let (jobs, asked) = unbounded_channel();
         let (says, said) = unbounded_channel();
         tokio::spawn(calls::serve(daemon.socket().to_owned(), asked, says));
-        let (types, typed) = channel(MAX_TYPED);
-        // Ends with the process: a read of the terminal can not be called off.
-        std::thread::spawn(move || while types.blocking_send(event::read()).is_ok() {});
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        Self { typed, tick, ended, jobs, said, listing: false }
+        Self { inputs, tick, jobs, said, listing: false }
     }
 
     async fn next(&mut self) -> Result<Happened, Failure> {
-        let [interrupt, terminate, hangup] = &mut self.ended;
         tokio::select! {
-            _ = interrupt.recv() => Ok(Happened::Ended),
-            _ = terminate.recv() => Ok(Happened::Ended),
-            _ = hangup.recv() => Ok(Happened::Ended),
-            typed = self.typed.recv() => match typed {
-                Some(event) => Ok(Happened::Typed(event?)),
-                None => Ok(Happened::Ended),
-            },
+            input = self.inputs.next() => Ok(match input? {
+                Input::Typed(event) => Happened::Typed(event),
+                Input::Ended => Happened::Ended,
+            }),
             said = self.said.recv() => match said {
                 Some(said) => Ok(Happened::Said(said)),
                 None => Err(Failure::Failed("the calls to agentd came to an end".to_owned())),
@@ -165,41 +144,5 @@ impl Sources {
             Some(Action::Answer(request)) => Job::Answer(request),
         };
         self.jobs.send(job).is_err()
-    }
-}
-
-/// The terminal while this runs. What `Drop` does is done for a panic as well, before its message.
-struct Fullscreen(DefaultTerminal);
-
-impl Fullscreen {
-    fn enter(palette: Palette) -> Result<Self, Failure> {
-        style::force_color_output(palette.colors);
-        let entered = ratatui::try_init().and_then(|terminal| {
-            execute!(io::stdout(), EnableBracketedPaste)?;
-            Ok(Self(terminal))
-        });
-        if entered.is_err() {
-            let _ = ratatui::try_restore();
-        }
-        Ok(entered?)
-    }
-
-    fn draw(&mut self, model: &mut Model, palette: Palette) -> Result<(), Failure> {
-        let now_ns = super::now_ns();
-        let mut drawn = None;
-        self.0.draw(|frame| drawn = Some(view::draw(frame, model, now_ns, palette)))?;
-        if let Some(drawn) = drawn {
-            model.set_drawn(drawn);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Fullscreen {
-    fn drop(&mut self) {
-        // A terminal that is gone needs nothing more.
-        let _ = execute!(io::stdout(), DisableBracketedPaste);
-        let _ = self.0.show_cursor();
-        let _ = ratatui::try_restore();
     }
 }

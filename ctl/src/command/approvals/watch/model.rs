@@ -78,7 +78,7 @@ pub(super) enum Action {
 }
 
 /// How the details were drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Drawn {
     /// Whether there was room for them. If not, nothing can be answered.
     pub(super) shown: bool,

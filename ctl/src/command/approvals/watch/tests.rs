@@ -10,7 +10,8 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Modifier;
 
 use super::model::{Action, Drawn, Mode, Model};
-use super::view::{self, Palette};
+use super::view;
+use crate::fullscreen::Palette;
 use crate::samples::{NOON_NS, held_exec, held_open};
 
 fn model(list: &[ApprovalView]) -> Model {

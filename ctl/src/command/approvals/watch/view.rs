@@ -8,13 +8,14 @@ use agentguard_core::approval::Reuse;
 use agentguard_core::verdict::Severity;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::super::facts::{self, Fact, NAME_WIDTH};
 use super::model::{Answer, Drawn, Mode, Model};
 use crate::describe;
+use crate::fullscreen::{Palette, columns, fit, pad};
 use crate::moment;
 use crate::screen::{Tone, printable};
 
@@ -43,27 +44,6 @@ const HELP: &[(&str, &str)] = &[
     ("r", "ask agentd now; it is asked every second anyway"),
     ("q, Ctrl-C", "leave; nothing is answered by that"),
 ];
-
-/// Which means there are to tell one thing from another.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Palette {
-    pub(super) colors: bool,
-}
-
-impl Palette {
-    fn style(self, tone: Tone) -> Style {
-        let style = Style::new();
-        let color = |color| if self.colors { style.fg(color) } else { style };
-        match tone {
-            Tone::Plain => style,
-            Tone::Good => color(Color::Green),
-            Tone::Warn => color(Color::Yellow),
-            Tone::Bad => color(Color::Red).add_modifier(Modifier::BOLD),
-            Tone::Dim => style.add_modifier(Modifier::DIM),
-            Tone::Strong => style.add_modifier(Modifier::BOLD),
-        }
-    }
-}
 
 /// Draws everything.
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, now_ns: u64, palette: Palette) -> Drawn {
@@ -279,11 +259,6 @@ const fn keys_of(mode: &Mode) -> &'static str {
     }
 }
 
-/// Columns of a character.
-fn columns(character: char) -> usize {
-    Span::raw(character.encode_utf8(&mut [0; 4]) as &str).width()
-}
-
 /// Lines of at most so many columns that together are the text, every character of it: broken after a space where there
 /// is one in the latter half, else where the line is full.
 fn wrap(words: &str, room: usize) -> Vec<String> {
@@ -307,21 +282,6 @@ fn wrap(words: &str, room: usize) -> Vec<String> {
     lines
 }
 
-/// At most so many columns, the last an ellipsis where something is missing.
-fn fit(words: &str, room: usize) -> String {
-    if Span::raw(words).width() <= room {
-        return words.to_owned();
-    }
-    let mut used = 1;
-    let kept = words.chars().take_while(|character| {
-        used += columns(*character);
-        used <= room
-    });
-    let mut kept: String = kept.collect();
-    kept.push('…');
-    kept
-}
-
 /// The last so many columns.
 fn tail(words: &str, room: usize) -> String {
     let mut used = 0;
@@ -334,10 +294,4 @@ fn tail(words: &str, room: usize) -> String {
         })
         .collect();
     kept.into_iter().rev().collect()
-}
-
-/// Filled up with spaces.
-fn pad(words: &str, width: usize) -> String {
-    let gap = width.saturating_sub(Span::raw(words).width());
-    format!("{words}{}", " ".repeat(gap))
 }
