@@ -62,6 +62,10 @@ const DOCUMENTS: &str = "\
 | `policy history` | list of `PolicyVersion` |
 | `selftest` | `results` and `summary`; as `ndjson` a result a line, then the counts |
 | `kernel` | `programs`, `maps`, `links` |
+| `log-level` | `LogLevel` |
+| `bugreport` | `made`, `since`, `with_records`, `parts` (`name`, `bytes`), `missing` (`part`, `why`), `redacted` (`what`, `times`) |
+| `backup` | `file`, `bytes`, `agents`, `files`, `with_keys`, `left_out` |
+| `restore` | `host`, `time`, `product`, `with_keys`, `agents`, `files`, `bytes`, `dry_run`, `set_aside`, `kept`, `missing` |
 
 ";
 

@@ -17,11 +17,10 @@ use crate::screen::{Tone, printable};
 /// Below this a row has no room.
 const SMALLEST: (u16, u16) = (60, 10);
 
-const KEYS: &str = "q quit   p pause   s sort   j k scroll";
-
 const MODE_WIDTH: usize = 9;
 const GOVERNANCE_WIDTH: usize = 12;
-const NUMBER_WIDTH: usize = 9;
+const NUMBER_WIDTH: usize = 8;
+const FACT_WIDTH: usize = 9;
 /// After the name: mode, governance, and five numbers.
 const COLUMNS_WIDTH: usize = MODE_WIDTH + GOVERNANCE_WIDTH + 5 * NUMBER_WIDTH;
 
@@ -56,7 +55,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, palette: Palette) {
     };
     let line = fit(&printable(&words), width);
     frame.render_widget(Paragraph::new(Span::styled(line, palette.style(tone))), state);
-    frame.render_widget(Paragraph::new(Span::styled(KEYS, palette.style(Tone::Dim))), keys);
+    let words = format!("q quit   p pause   s sort (now by {})   j k scroll", model.sort().name());
+    frame.render_widget(Paragraph::new(Span::styled(words, palette.style(Tone::Dim))), keys);
 }
 
 fn head(model: &Model, look: &Look, width: usize, palette: Palette) -> Vec<Line<'static>> {
@@ -108,7 +108,7 @@ fn head(model: &Model, look: &Look, width: usize, palette: Palette) -> Vec<Line<
 }
 
 fn fact(name: &str, words: &str, tone: Tone, width: usize, palette: Palette) -> Line<'static> {
-    let name = pad(name, NUMBER_WIDTH);
+    let name = pad(name, FACT_WIDTH);
     let words = fit(&printable(words), width.saturating_sub(name.len()));
     Line::from(vec![Span::styled(name, palette.style(Tone::Dim)), Span::styled(words, palette.style(tone))])
 }
@@ -124,10 +124,7 @@ fn draw_rows(frame: &mut Frame<'_>, area: Rect, model: &Model, palette: Palette)
     let right = |words: &str| format!("{:>NUMBER_WIDTH$}", fit(words, NUMBER_WIDTH - 1));
     let heading = format!(
         "{}{}{}{}{}{}{}{}",
-        pad(
-            &fit(&format!("AGENT by {}{more}", model.sort().name()), name_width.saturating_sub(1)),
-            name_width
-        ),
+        pad(&fit(&format!("AGENT{more}"), name_width.saturating_sub(1)), name_width),
         pad("MODE", MODE_WIDTH),
         pad("STATE", GOVERNANCE_WIDTH),
         right("PROCS"),
