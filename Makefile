@@ -1,7 +1,7 @@
 # What people type. Each target is one verb of `cargo xtask`, or a script; the work is there, not here.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test shell build lint bench install dependencies
+.PHONY: help demo test shell build lint bench install package dependencies
 
 XTASK = cargo xtask
 
@@ -13,6 +13,7 @@ help:
 	@echo 'make lint     check format and clippy'
 	@echo 'make bench    measure what governance costs; figures go to docs/BENCHMARKS.md'
 	@echo 'make install  install on this host (DESTDIR=/), as root'
+	@echo 'make package  make a deb and an rpm (target/package)'
 
 # Installs what the build needs and this host lacks.
 dependencies:
@@ -26,3 +27,7 @@ build: dependencies
 
 install: build
 	packaging/install --destdir $(or $(DESTDIR),/)
+
+package: dependencies
+	@$(XTASK) package deb $(ARGS)
+	@$(XTASK) package rpm $(ARGS)

@@ -6,7 +6,11 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 /// Packages with programs that are installed: the daemon, its command, and the scenarios' triggers.
-const INSTALLED: [&str; 3] = ["agentd", "agentctl", "agentguard-scenarios"];
+pub(crate) const INSTALLED: [&str; 3] = ["agentd", "agentctl", "agentguard-scenarios"];
+
+/// Where these programs are installed.
+pub(crate) const PROGRAMS: [&str; 3] =
+    ["usr/sbin/agentd", "usr/bin/agentctl", "usr/libexec/agentguard/agentguard-trigger"];
 
 /// The root of the workspace that this program was built from.
 pub(crate) fn workspace() -> Result<PathBuf> {

@@ -10,8 +10,11 @@ mod dashboard;
 mod demo;
 mod host;
 mod lint;
+mod package;
 mod steps;
+mod supply_chain;
 mod test;
+mod tools;
 mod vm;
 
 use std::process::ExitCode;
@@ -42,6 +45,10 @@ enum Verb {
     Vm(vm::VmArgs),
     /// Measure what governance costs, and write docs/BENCHMARKS.md
     Bench(bench::BenchArgs),
+    /// Make a deb or an rpm, or check both
+    Package(package::PackageArgs),
+    /// List, judge and sum up what a release is made of: SBOM, licenses, advisories, checksums
+    SupplyChain,
     /// The other end of `vm`: runs inside the VM, started by its systemd
     #[command(hide = true)]
     VmGuest,
@@ -56,6 +63,8 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::run(&args),
         Verb::Vm(args) => vm::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Package(args) => package::run_verb(&args),
+        Verb::SupplyChain => supply_chain::run_verb(),
         Verb::VmGuest => vm::run_guest(),
     };
     outcome.unwrap_or_else(|error| {

@@ -2,7 +2,7 @@
 //!
 //! A step that fails does not keep the others from running. What cannot run here is skipped by name, or fails.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread::available_parallelism;
 
@@ -42,10 +42,11 @@ const BOOTS: [Boot; 4] = [
 /// Some of each family of hooks, the work that must go on, and the neighbours that must not be touched.
 const DIFFERS: [&str; 7] = ["hold-exec", "F1a", "E1b", "C1a", "N1a", "work-git", "U1"];
 
-/// All scenarios, as two parts that run beside each other: each in a VM of its own. The second one takes longer.
-const HALVES: [(&str, [&str; 4]); 2] = [
-    ("files and exec", ["--only", "files", "--only", "exec"]),
-    ("all others", ["--skip", "files", "--skip", "exec"]),
+/// All scenarios, as two parts that run beside each other: each in a VM of its own. Those of the first one are many, those of
+/// the second one long.
+const HALVES: [(&str, [&str; 8]); 2] = [
+    ("ways around", ["--only", "files", "--only", "exec", "--only", "identity", "--only", "network"]),
+    ("work and agentd", ["--only", "daemon", "--only", "process", "--only", "hold", "--only", "ungoverned"]),
 ];
 
 /// Kernels on which held requests are put under stress: the first one always, the other with `--full`.
@@ -91,6 +92,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     let mut policies = Command::new(build.program("agentctl"));
     steps.run("policies", policies.current_dir(&workspace).args(["policy", "test", "policies"]));
     fuzz(&mut steps, &workspace)?;
+    steps.run("packages", &mut packages(&build)?);
     match host::missing() {
         None => steps.check("this host's kernel", || host::test(&build)),
         Some(missing) => steps.skip("this host's kernel", &missing),
@@ -99,17 +101,18 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         steps.skip("VMs", "--fast");
     } else {
         let at_once = available_parallelism().map_or(1, usize::from).min(VMS_MAX);
-        steps.run_beside(in_vms(&workspace, args.full)?, at_once);
+        steps.run_beside(in_vms(&workspace, &build, args.full)?, at_once);
         steps.check(&format!("VM {TOO_OLD} refusal"), || refuses_an_old_kernel(args.full));
     }
     Ok(ExitCode::from(u8::from(!steps.finish())))
 }
 
 /// What runs in a VM of its own. The longest ones begin first, so that the last ones end at about the same time.
-fn in_vms(workspace: &Path, full: bool) -> Result<Vec<(String, Command)>> {
+fn in_vms(workspace: &Path, build: &Build, full: bool) -> Result<Vec<(String, Command)>> {
     let [most, differing @ ..] = &BOOTS;
     let mut programs = scenarios(most, full)?;
     programs.push(governance(workspace, full)?);
+    programs.push(install(workspace, build)?);
     let stressed = if full { STRESSED.len() } else { 1 };
     for kernel in STRESSED.into_iter().take(stressed) {
         programs.push(holds(workspace, kernel, full)?);
@@ -157,6 +160,27 @@ fn governance(workspace: &Path, full: bool) -> Result<(String, Command)> {
     command.args(["--timeout", SCENARIOS_TIMEOUT_SEC, "--share"]);
     command.arg(workspace.join("tests/vm/governance")).args(["--", "bash", "/share/governance/run.sh"]);
     Ok(("VM governance".to_owned(), command))
+}
+
+/// Two revisions of each package, of what is built already, looked at from all sides.
+fn packages(build: &Build) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["package", "check", "--build-dir"]).arg(build.folder());
+    command.arg("--out").arg(checked_packages(build));
+    Ok(command)
+}
+
+fn checked_packages(build: &Build) -> PathBuf {
+    build.target().join("package/check")
+}
+
+/// The life of the deb on a host without AgentGuard.
+fn install(workspace: &Path, build: &Build) -> Result<(String, Command)> {
+    let mut command = vm()?;
+    command.args(["--bare", "--timeout", SCENARIOS_TIMEOUT_SEC, "--share"]);
+    command.arg(workspace.join("tests/vm/install")).arg("--share").arg(checked_packages(build));
+    command.args(["--", "bash", "/share/install/run.sh", "/share/check"]);
+    Ok(("VM install".to_owned(), command))
 }
 
 /// `vm` with what is built already.

@@ -6,9 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::KEYRING;
 use super::mirror::configured_mirror;
 use super::progress::Progress;
-use super::tools::{KEYRING, run, tool};
+use crate::tools::{run, tool};
 
 /// The releases whose kernels are offered.
 const SUITES: [&str; 5] = ["bullseye", "bookworm", "trixie", "trixie-backports", "sid"];

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::tools::{run, tool};
+use crate::tools::{run, tool};
 
 const INIT: &str = include_str!("../../../vm/init");
 

@@ -10,7 +10,7 @@ use super::archive::Archive;
 use super::cache::Cache;
 use super::initramfs;
 use super::progress::Progress;
-use super::tools::{run, tool};
+use crate::tools::{run, tool};
 
 /// The oldest series on which everything is supported.
 const OLDEST: Series = Series { major: 6, minor: 1 };

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::kernel::Kernel;
-use super::tools::{last_lines, tool};
+use crate::tools::{last_lines, tool};
 
 /// The name of the port to the guest, on both sides.
 pub(crate) const PORT: &str = "agentguard.vm";

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::KEYRING;
 use super::cache::Cache;
 use super::mirror::configured_mirror;
 use super::progress::Progress;
-use super::tools::{KEYRING, as_root, run};
+use crate::tools::{as_root, run};
 
 const PACKAGES: &str = include_str!("../../../vm/packages.txt");
 const CUSTOMIZE: &str = include_str!("../../../vm/customize.sh");

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::machine::Disk;
-use super::tools::{run, tool};
+use crate::tools::{run, tool};
 
 /// The room for what comes back. The file is sparse, so room that is not used costs nothing.
 const ROOM_BYTES: u64 = 16 << 30;

@@ -7,14 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::build::Build;
+use crate::build::{Build, PROGRAMS};
 
 use super::cache::Cache;
-use super::tools::{run, tool};
-
-/// What is installed and built of Rust.
-const PROGRAMS: [&str; 3] =
-    ["usr/sbin/agentd", "usr/bin/agentctl", "usr/libexec/agentguard/agentguard-trigger"];
+use crate::tools::{run, tool};
 
 const TARGET: &str = include_str!("../../../vm/overlay/usr/lib/systemd/system/agentguard-vm.target");
 const SERVICE: &str = include_str!("../../../vm/overlay/usr/lib/systemd/system/agentguard-vm.service");

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use super::frame::TerminalSize;
-use super::tools::{run, tool};
+use crate::tools::{run, tool};
 
 /// What to put back; also reached from the watcher of signals, where no guard is dropped.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);

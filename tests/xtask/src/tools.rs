@@ -1,51 +1,30 @@
-//! The host's own programs: what `xtask vm` needs of them, and how they are run.
+//! The host's own programs: how they are run, and how those that are missing are installed.
 
 use std::ffi::OsStr;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Program and the Debian package that has it.
-const NEEDED: [(&str, &str); 13] = [
-    ("qemu-system-x86_64", "qemu-system-x86"),
-    ("mmdebstrap", "mmdebstrap"),
-    ("mke2fs", "e2fsprogs"),
-    ("cpio", "cpio"),
-    ("busybox", "busybox-static"),
-    ("depmod", "kmod"),
-    ("xz", "xz-utils"),
-    ("zstd", "zstd"),
-    ("strip", "binutils"),
-    ("tar", "tar"),
-    ("dpkg-deb", "dpkg"),
-    ("setpriv", "util-linux"),
-    ("stty", "coreutils"),
-];
-
-/// The archive's keys, which verify every package that goes into the VM.
-pub(super) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-
 /// How many lines of a failed program's stderr are worth showing.
 const ERROR_LINES: usize = 12;
 
-/// Installs with apt what this host lacks.
-pub(super) fn ensure_installed() -> Result<()> {
-    let mut missing: Vec<&str> =
-        NEEDED.iter().filter(|(program, _)| !is_on_path(program)).map(|&(_, package)| package).collect();
-    if !Path::new(KEYRING).exists() {
-        missing.push("debian-archive-keyring");
-    }
-    if missing.is_empty() {
+/// Packages that have the programs which this host lacks.
+pub(crate) fn missing(needed: &[(&str, &'static str)]) -> Vec<&'static str> {
+    needed.iter().filter(|(program, _)| !is_on_path(program)).map(|&(_, package)| package).collect()
+}
+
+/// Installs packages with apt, if there are any to install; `who` wants them.
+pub(crate) fn install(who: &str, packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
         return Ok(());
     }
-    eprintln!("vm: installing {}", missing.join(" "));
+    eprintln!("{who}: installing {}", packages.join(" "));
     run(as_root("apt-get").args(["-q", "update"]))?;
     run(as_root("apt-get")
         .args(["-q", "-y", "--no-install-recommends", "install"])
-        .args(&missing)
+        .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive"))
-    .context("cannot install what the test VM needs")?;
+    .with_context(|| format!("cannot install what {who} needs"))?;
     Ok(())
 }
 
@@ -58,7 +37,7 @@ fn is_on_path(program: &str) -> bool {
 }
 
 /// A command with sbin on its PATH and no surprises from the user's locale.
-pub(super) fn tool(program: impl AsRef<OsStr>) -> Command {
+pub(crate) fn tool(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin")).env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
@@ -66,7 +45,7 @@ pub(super) fn tool(program: impl AsRef<OsStr>) -> Command {
 }
 
 /// The same, as root.
-pub(super) fn as_root(program: &str) -> Command {
+pub(crate) fn as_root(program: &str) -> Command {
     if nix::unistd::geteuid().is_root() {
         return tool(program);
     }
@@ -76,7 +55,7 @@ pub(super) fn as_root(program: &str) -> Command {
 }
 
 /// Runs to the end and returns stdout; a failure carries the end of stderr.
-pub(super) fn run(command: &mut Command) -> Result<String> {
+pub(crate) fn run(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("cannot run {name}"))?;
     if !output.status.success() {
@@ -87,7 +66,7 @@ pub(super) fn run(command: &mut Command) -> Result<String> {
 }
 
 /// The last `count` lines of `text`.
-pub(super) fn last_lines(text: &str, count: usize) -> String {
+pub(crate) fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines.get(lines.len().saturating_sub(count)..).unwrap_or_default().join("\n")
 }
