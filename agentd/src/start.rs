@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::act::Act;
 use crate::agents;
 use crate::agents::directory::Directory;
-use crate::agents::registry::{Registry, SWEEP_EVERY, unheard};
+use crate::agents::registry::{Registry, SWEEP_EVERY, Settings, unheard};
 use crate::audit::{self, Decisions};
 use crate::config::{BackendChoice, Config};
 use crate::control::{self, Control, Daemon, spend};
@@ -30,6 +30,7 @@ use crate::log_limit;
 use crate::notify::{self as notifications, Notifier};
 use crate::pipeline::{Counts, Pipeline, Stages};
 use crate::policy::InUse;
+use crate::privileges;
 use crate::record::write::Writer;
 use crate::record::{Store, history};
 
@@ -53,11 +54,18 @@ pub fn attach(config: &Config) -> Result<Arc<dyn Kernel>> {
         run_dir: config.run_dir.clone(),
     };
     freezer::rest(&kernel::waiting(&config.pin_dir));
-    Ok(Arc::new(Ebpf::load(&options).context("kernel programs")?))
+    let kernel = Ebpf::load(&options).context("kernel programs")?;
+    privileges::drop_after_attach()?;
+    kernel.follow_mounts().context("kernel programs")?;
+    Ok(Arc::new(kernel))
 }
 
-/// Takes the kernel programs away.
+/// Takes the kernel programs away. Where there are none, nothing is left to do.
 pub fn unload(config: &Config) -> Result<()> {
+    if !config.pin_dir.exists() {
+        tracing::info!("{}: there are no kernel programs", config.pin_dir.display());
+        return Ok(());
+    }
     kernel::unload(&config.pin_dir).context("kernel programs")?;
     tracing::warn!("the kernel programs are gone: no agent is governed any more");
     Ok(())
@@ -128,13 +136,14 @@ impl Running {
             policy.clone(),
             tally.clone(),
             governance,
-            config.degraded,
+            Settings { degraded: config.degraded, guardrails: agents::own::guardrails(&config) },
         )?);
         // The policy may have changed while agentd was away; whoever does not stand it is stopped by restoring.
         if let Err(error) = registry.revalidate(None, "agentd starts").await {
             tracing::error!(%error, "promoted agents could not be looked at again; those whose proofs are of another policy do not start");
         }
         let restored = registry.restore().await?;
+        freezer::free(&registry.take_over().await);
         let limits = config.holds.clone();
         let (holds, asked, questions) = Holds::new(
             kernel.clone(),
@@ -156,8 +165,12 @@ impl Running {
         };
         let pipeline = Pipeline::start(kernel.clone(), stages, &counts).context("pipeline")?;
         let dirs = config.clone();
+        let health = Arc::new(Health::new(kernel.clone()));
+        let first = health.clone();
+        // What it proves is told by Health itself.
+        drop(tokio::task::spawn_blocking(move || first.canary(Duration::ZERO)).await);
         let daemon = Daemon {
-            health: Arc::new(Health::new(kernel.clone())),
+            health,
             kernel,
             registry,
             reviewers: config.holds.group.as_str().into(),
@@ -206,7 +219,22 @@ impl Running {
         notify(&[NotifyState::Ready]);
     }
 
-    /// The canary, and the watchdog only as long as the pipeline lives.
+    /// A sign of life, but only while the kernel is seen to deny: otherwise systemd starts agentd again.
+    fn tell_life(&self) {
+        let daemon = &self.daemon;
+        if daemon.health.is_proved() {
+            notify(&[NotifyState::Watchdog]);
+        }
+        let agents = daemon.registry.running().map_or(0, |agents| agents.len());
+        let canary = match daemon.health.is_proved() {
+            true => "the canary is denied",
+            false => "THE CANARY IS NOT DENIED",
+        };
+        let backend = control::backend(daemon);
+        notify(&[NotifyState::Status(&format!("back end {backend}, {canary}, {agents} agents"))]);
+    }
+
+    /// Tries the canary again and again.
     fn watch_health(&self) {
         let health = self.daemon.health.clone();
         tokio::spawn(async move {
@@ -297,7 +325,7 @@ impl Running {
                 _ = signals.terminate.recv() => return "SIGTERM",
                 _ = signals.interrupt.recv() => return "SIGINT",
                 _ = watchdog.tick() => match self.pipeline.is_alive() {
-                    true => notify(&[NotifyState::Watchdog]),
+                    true => self.tell_life(),
                     false => return "a stage of the pipeline ended",
                 },
             }

@@ -287,3 +287,10 @@ async fn what_was_sensed_before_a_stop_is_stored_and_the_agent_is_there_after_it
     let _ = process.kill();
     let _ = process.wait();
 }
+
+#[test]
+fn unloading_where_nothing_is_pinned_is_done_already() {
+    let home = Home::new();
+    let config = Config { pin_dir: home.path().join("pins"), ..home.config() };
+    unload(&config).unwrap();
+}
