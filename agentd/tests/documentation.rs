@@ -54,6 +54,32 @@ fn the_keys_of_the_configuration_are_those_that_are_documented() {
     assert_eq!(config.expect("every key is one, with its default"), Config::default());
 }
 
+/// Whoever writes an unknown key is told all that there are: of the file, or of a section.
+fn keys_of(section: &str) -> Vec<String> {
+    let head = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+    let told = Config::parse(Path::new("config.md"), &format!("{head}nobody = 1\n"));
+    let told = told.expect_err("there is no such key").to_string();
+    let keys = told.split_once("unknown field `nobody`, expected ").map_or("", |(_, keys)| keys);
+    keys.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_key_of_the_configuration_is_documented() {
+    let reference = include_str!("../../docs/reference/config.md");
+    let all = keys_of("");
+    assert!(all.len() >= 14, "found {all:?}");
+    for key in all.iter().filter(|key| *key != "notify") {
+        let inner = keys_of(key);
+        let names = match inner.as_slice() {
+            [] => vec![key.clone()],
+            inner => inner.iter().map(|inner| format!("{key}.{inner}")).collect(),
+        };
+        for name in names {
+            assert!(reference.contains(&format!("\n| `{name}` |")), "`{name}` is not in config.md");
+        }
+    }
+}
+
 #[test]
 fn the_keys_of_a_notification_are_those_that_are_documented() {
     let reference = include_str!("../../docs/reference/config.md");
