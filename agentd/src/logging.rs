@@ -2,7 +2,7 @@
 //! can be changed until the end of the process.
 
 use std::io::IsTerminal;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -22,6 +22,8 @@ static RUNNING: OnceLock<Running> = OnceLock::new();
 
 struct Running {
     at_start: String,
+    /// As it was given, for a filter says it in another order.
+    now: Mutex<String>,
     filter: reload::Handle<EnvFilter, Registry>,
 }
 
@@ -60,7 +62,10 @@ pub enum LoggingError {
 pub fn start(level: LogLevel) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{level},{LIBRARIES}")));
-    let at_start = filter.to_string();
+    let at_start = match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(given) if EnvFilter::try_from_default_env().is_ok() => given,
+        _ => level.to_string(),
+    };
     let (filter, handle) = reload::Layer::new(filter);
     let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
     match journal {
@@ -77,13 +82,13 @@ pub fn start(level: LogLevel) {
         }
     }
     // It is the first time: the subscriber could not have been set twice.
-    let _ = RUNNING.set(Running { at_start, filter: handle });
+    let _ = RUNNING.set(Running { now: Mutex::new(at_start.clone()), at_start, filter: handle });
 }
 
 /// Which lines are written.
 pub fn written() -> Result<Written, LoggingError> {
     let running = running()?;
-    let filter = running.filter.with_current(ToString::to_string).map_err(gone)?;
+    let filter = running.now.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ok(Written { filter, at_start: running.at_start.clone() })
 }
 
@@ -91,25 +96,23 @@ pub fn written() -> Result<Written, LoggingError> {
 pub fn change(filter: &str, by: &str) -> Result<Written, LoggingError> {
     let next = parse(filter)?;
     let running = running()?;
-    let before = written()?.filter;
-    let say = || tracing::warn!(by, before, after = next.to_string(), "{by} changed the log level");
+    let mut now = running.now.lock().unwrap_or_else(PoisonError::into_inner);
+    let say = || tracing::warn!(BY = by, before = *now, after = filter, "{by} changed the log level");
     let was_loud = tracing::enabled!(tracing::Level::WARN);
     if was_loud {
         say();
     }
-    running.filter.reload(next.clone()).map_err(gone)?;
+    running.filter.reload(next).map_err(|error| LoggingError::Gone(error.to_string()))?;
     if !was_loud {
         say();
     }
+    filter.clone_into(&mut now);
+    drop(now);
     written()
 }
 
 fn running() -> Result<&'static Running, LoggingError> {
     RUNNING.get().ok_or_else(|| LoggingError::Gone("this process writes no log".to_owned()))
-}
-
-fn gone(error: reload::Error) -> LoggingError {
-    LoggingError::Gone(error.to_string())
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, LoggingError> {

@@ -38,7 +38,7 @@ const PROPERTIES: &str = "Id,LoadState,UnitFileState,ActiveState,SubState,Result
 ExecMainStatus,ActiveEnterTimestamp,InactiveEnterTimestamp,MemoryCurrent,TasksCurrent,NeedDaemonReload,DropInPaths";
 
 /// Fields of lines about one request of an agent; these lines name its files.
-const OF_REQUESTS: [&str; 4] = ["OBJECT", "FINDING", "AGENTGUARD_PATH", "AGENTGUARD_FINDING"];
+const OF_REQUESTS: [&str; 2] = ["OBJECT", "FINDING"];
 
 /// Asks for everything.
 pub(super) fn gather(daemon: &mut Daemon, since_ns: u64, with_records: bool) -> Gathered {
