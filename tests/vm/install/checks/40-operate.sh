@@ -1,52 +1,5 @@
-# Reports for maintainers, log levels, top; and a host that is lost and comes back from a backup, with its keys and without.
-state=/var/lib/agentguard
-mkdir -p /srv/kept
-cat >"$work/kept.toml" <<'TOML'
-[agent]
-name = "kept"
-description = "Writes into one folder."
-version = "1.0.0"
-owner = "platform team <platform@example.com>"
-role = "analysis"
-tier = 2
-mode = "enforce"
-capabilities = ["files.write"]
-
-[anatomy]
-inputs = ["a folder"]
-actions = ["write files"]
-memory = "session"
-
-[anatomy.reasoning]
-model = "claude-sonnet-4"
-temperature = 0.5
-
-[economics]
-monthly_budget_usd = 100
-
-[files]
-default = "deny"
-read = ["/", "/usr", "/usr/**", "/bin/**", "/lib/**", "/lib64/**", "/etc", "/etc/**", "/proc/**", "/dev/**", "/srv", "/srv/**"]
-write = ["/srv/kept/**", "/dev/null", "/dev/tty", "/dev/pts/*", "/dev/hvc0", "/dev/ttyS0"]
-create = ["/srv/kept/**"]
-
-[exec]
-default = "deny"
-allow = ["/usr/**", "/bin/**", "/lib/**", "/lib64/**"]
-
-[network]
-default = "deny"
-TOML
-
-kept() { agentctl agent start kept -- sh -c "$1"; }
-wipe() { systemctl stop agentd agents.slice && find "$state" -mindepth 1 -delete && find /etc/agentguard -mindepth 1 -delete; }
-begin() { systemctl start agentd && eventually 60 enforces; }
-
-check "an agent is registered" agentctl agent create kept --from import --file "$work/kept.toml"
-check "and promoted" agentctl agent promote kept
-check "it works" kept 'echo one >/srv/kept/file'
-check "and is blocked elsewhere" fails "Operation not permitted|cannot create" kept 'echo one >/srv/other'
-
+# Reports for maintainers, log levels, top.
+check "an agent is blocked" fails "Operation not permitted" agentctl run --name reported --spec coding-agent --set workspace=/srv -- cat /etc/shadow
 # A secret that is no one's, in the configuration only while a report is made.
 cp /etc/agentguard/agentd.toml "$work/agentd.toml"
 printf '\n[[notify]]\nwebhook = "https://hooks.example.com/services/made-up-path"\n' >>/etc/agentguard/agentd.toml
@@ -58,18 +11,18 @@ check "everything is in it" jq --exit-status '.missing == [] and ([.parts[].name
     ["doctor.json", "kernel.json", "status.json", "agents.json", "registered.json", "policy.json", "counts.json",
      "metrics.txt", "config.json", "units.txt", "journal.txt"]))' "$work/agentguard-bugreport/contents.json"
 check "but no secret" fails "" grep -r made-up-path "$work/agentguard-bugreport"
-check "nor a user, an owner or a file of an agent" fails "" grep -rE '/home/dev|platform@|/srv/' "$work/agentguard-bugreport"
-check "it has what was counted" says '"kept"' cat "$work/agentguard-bugreport/counts.json"
+check "nor a user, an owner or a file of an agent" fails "" grep -rE '/home/dev|/etc/shadow' "$work/agentguard-bugreport"
+check "it has what was counted" says '"reported"' cat "$work/agentguard-bugreport/counts.json"
 rm -rf "$work/agentguard-bugreport"
 cp "$work/agentd.toml" /etc/agentguard/agentd.toml
 check "records are in it only if they are asked for" sh -c "
     agentctl bugreport --with-records --out $work/records.tar.gz &&
-    tar -xzOf $work/records.tar.gz agentguard-bugreport/records.json | grep -q /srv/other"
+    tar -xzOf $work/records.tar.gz agentguard-bugreport/records.json | grep -q /etc/shadow"
 systemctl stop agentd
 check "without agentd a report has what there is" sh -c "
     agentctl bugreport --out $work/down.tar.gz >$work/said && grep -q 'status.json.*missing' $work/said &&
     tar -tzf $work/down.tar.gz | grep -q journal.txt"
-check "agentd is back" begin
+check "agentd is back" sh -c "systemctl start agentd && agentctl status"
 
 check "the log level is that of the configuration" says "as configured" agentctl log-level
 check "root changes it" says "^debug.*until agentd restarts" agentctl log-level debug
@@ -80,81 +33,14 @@ check "a member may look" says "^debug" dev agentctl log-level
 check "and not change it" fails "policy_admin" dev agentctl log-level info
 check "a restart ends it" sh -c 'systemctl restart agentd && agentctl log-level | grep -q "as configured"'
 
-cat >"$work/top.py" <<'PYTHON'
-# Runs `agentctl top` on a terminal of 80 x 24, restarts agentd meanwhile, and leaves with q.
-import fcntl, os, pty, select, struct, subprocess, sys, termios, time
-child, terminal = pty.fork()
-if child == 0:
-    os.environ["TERM"] = "xterm"
-    os.execvp("agentctl", ["agentctl", "top"])
-fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-seen = b""
-def until(words):
-    global seen
-    end = time.monotonic() + 60
-    while words not in seen:
-        assert time.monotonic() < end, (words, seen)
-        if select.select([terminal], [], [], 1)[0]:
-            seen += os.read(terminal, 65536)
-    seen = b""
-until(b"denied")
-subprocess.run(["systemctl", "stop", "agentd"], check=True)
-until(b"not running")
-subprocess.run(["systemctl", "start", "agentd"], check=True)
-until(b"canary")
-os.write(terminal, b"q")
-while True:
-    try:
-        if not os.read(terminal, 65536):
-            break
-    except OSError:
-        break
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-PYTHON
-check "top shows it, outlives agentd and leaves with q" python3 "$work/top.py"
+tmux new-session -d -s top -x 80 -y 24 "agentctl top; echo \$? >$work/left"
+top_shows() { tmux capture-pane -p -t top | grep -E -- "$1"; }
+top_shows_no() { ! top_shows "$1"; }
+check "top shows the canary on 80 columns" eventually 60 top_shows '^canary +denied'
+systemctl stop agentd
+check "and that agentd is away" eventually 60 top_shows 'agentd is not running'
+systemctl start agentd
+check "and finds it again" eventually 60 top_shows_no 'agentd is not running'
+tmux send-keys -t top q
+check "q leaves" eventually 20 grep -qx 0 "$work/left"
 check "top wants a terminal" fails "draws on a terminal" agentctl top
-
-check "agentd enforces" eventually 60 enforces
-check "a backup is made while agentd runs" says "left out, keep them elsewhere: state/keys/" agentctl backup --out "$work/backup.tar.gz"
-check "and one with keys says so" says "KEYS ARE IN IT" agentctl backup --with-keys --out "$work/keys.tar.gz"
-check "for root alone, too" test "$(stat -c %a "$work/keys.tar.gz")" = 600
-check "no key is in the one without" fails "" sh -c "tar -tzf $work/backup.tar.gz | grep -E '[.]key$'"
-check "nothing is restored while agentd runs" fails "systemctl stop agentd" agentctl restore "$work/keys.tar.gz"
-check "a dry run verifies it anyway" says "nothing was changed" agentctl restore --dry-run "$work/keys.tar.gz"
-head -c 20000 "$work/keys.tar.gz" >"$work/half.tar.gz"
-check "half a backup is none" fails "cannot be used" agentctl restore --dry-run "$work/half.tar.gz"
-
-wipe
-check "the host is lost" fails "" test -e "$state/agents"
-check "it is restored" agentctl restore "$work/keys.tar.gz"
-check "modes are as they were" test "$(stat -c %a "$state" "$state"/keys/*.key | sort -u | xargs)" = "600 700"
-check "agentd starts with it" begin
-check "the agent starts by the proof that it had" kept 'echo two >>/srv/kept/file'
-check "and is blocked elsewhere, as before" fails "Operation not permitted|cannot create" kept 'echo two >/srv/other'
-check "its old records are there" says "/srv/other" agentctl events --agent kept --verdict deny
-check "the audit log is intact" agentctl audit verify
-check "what was there is beside it" sh -c "ls -d $state.before-restore-*"
-rm -rf "$state".before-restore-* /etc/agentguard.before-restore-*
-
-wipe
-check "restored without keys, it names them" says "MISSING.*/keys/ed25519-" agentctl restore "$work/backup.tar.gz"
-check "agentd enforces without keys" begin
-check "no agent starts without them" fails "secret of key|audit log" kept 'echo three >>/srv/kept/file'
-tar -xzf "$work/keys.tar.gz" -C "$work" --wildcards 'state/keys/*.key'
-install -m 600 "$work"/state/keys/*.key "$state/keys/"
-check "with them it does, without a restart" eventually 20 kept 'echo three >>/srv/kept/file'
-check "and the audit log is intact" agentctl audit verify
-rm -rf "$work/state" "$state".before-restore-* /etc/agentguard.before-restore-*
-
-# As docs/troubleshooting.md says under "The key is lost".
-wipe
-check "restored once more without keys" agentctl restore "$work/backup.tar.gz"
-mv "$state/keys/trust.json" "$work/old-trust.json"
-check "without a list of keys agentd makes another key" begin
-check "the proof by the old one does not count" fails "ADMISSION_DENY_SIGNER_REVOKED" kept true
-jq --raw-output '.keys[0].public_key' "$work/old-trust.json" >"$work/old.pub"
-check "until its public half is trusted" agentctl keys trust "$work/old.pub" --label lost
-check "then the agent starts" kept 'echo four >>/srv/kept/file'
-check "and the audit log is intact from its beginning" agentctl audit verify
-rm -rf "$state".before-restore-* /etc/agentguard.before-restore-* /srv/kept
-check "the agent is deleted" agentctl agent delete kept --because "the test is over"
