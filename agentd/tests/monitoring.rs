@@ -12,6 +12,7 @@ use serde::Deserialize;
 const RULES: &str = include_str!("../../packaging/monitoring/agentguard.rules.yml");
 const DASHBOARD: &str = include_str!("../../packaging/monitoring/agentguard-dashboard.json");
 const RUNBOOK: &str = include_str!("../../docs/runbook.md");
+const COMMANDS: &str = include_str!("../../docs/reference/cli.md");
 
 #[derive(Deserialize)]
 struct Rules {
@@ -99,4 +100,18 @@ fn each_alert_says_how_bad_it_is_what_it_means_and_where_that_is_explained() {
     let sections = sections.split("\n## ").next().unwrap_or_default();
     let explained: BTreeSet<&str> = sections.lines().filter_map(|line| line.strip_prefix("### ")).collect();
     assert_eq!(explained, names, "alerts that the runbook explains, and those that there are");
+}
+
+#[test]
+fn the_runbook_names_commands_that_there_are() {
+    let command = Regex::new(r"agentctl ([a-z]+)(?: ([a-z]+))?").expect("a pattern");
+    let is_there = |words: &str| COMMANDS.lines().any(|line| line == format!("## agentctl {words}"));
+    let mut found = 0;
+    for of in command.captures_iter(RUNBOOK) {
+        let has_more = is_there(&of[1]) && !COMMANDS.contains(&format!("\n## agentctl {} ", &of[1]));
+        let sub = of.get(2).map_or_else(|| of[1].to_owned(), |sub| format!("{} {}", &of[1], sub.as_str()));
+        assert!(is_there(&sub) || has_more, "there is no `agentctl {sub}`");
+        found += 1;
+    }
+    assert!(found > 20, "{found} commands");
 }

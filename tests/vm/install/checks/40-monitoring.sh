@@ -24,7 +24,7 @@ run_agent monitored cat /etc/shadow >/dev/null 2>&1
 check "the journal has what an agent was denied, by its name and the verdict" eventually 20 denied_shadow
 check "and finds the line by its incident" sh -c '
     incident=$(journalctl --unit agentd --output json AGENT=monitored VERDICT=deny | jq --raw-output .INCIDENT | tail -n 1)
-    test "$(journalctl --unit agentd "INCIDENT=$incident" VERDICT=deny | wc -l)" -eq 1'
+    test "$(journalctl --unit agentd --output cat "INCIDENT=$incident" VERDICT=deny | wc -l)" -eq 1'
 check "and the run, from its begin to its end" eventually 30 sh -c '
     test "$(journalctl --unit agentd --output json AGENT=monitored | jq --slurp "map(.MODE, .STATE) | map(values) | unique == [\"enforce\", \"finished\"]")" = true'
 
