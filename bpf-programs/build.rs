@@ -5,6 +5,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result};
 use libbpf_cargo::SkeletonBuilder;
+use sha2::{Digest as _, Sha256};
 
 fn main() -> Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set")?);
@@ -26,6 +27,7 @@ fn main() -> Result<()> {
         .obj(&object)
         .generate(out.join("agentguard.skel.rs"))
         .context("generating the skeleton")?;
+    println!("cargo::rustc-env=AGENTGUARD_LAYOUT={}", layout(&["include/maps.h", "include/wire.h"])?);
     println!("cargo::rerun-if-changed=src/bpf");
     println!("cargo::rerun-if-changed=include");
     Ok(())
@@ -42,4 +44,17 @@ fn sources(dir: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Names what the headers declare, whatever their comments and their form.
+fn layout(headers: &[&str]) -> Result<String> {
+    let mut hash = Sha256::new();
+    for header in headers {
+        let text = fs::read_to_string(header).with_context(|| (*header).to_owned())?;
+        let mut pieces = text.split("/*");
+        let code = pieces.next().into_iter().chain(pieces.filter_map(|piece| Some(piece.split_once("*/")?.1)));
+        let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
+        hash.update(words.join(" "));
+    }
+    Ok(hex::encode(hash.finalize()).chars().take(12).collect())
 }

@@ -49,6 +49,8 @@ pub mod pipeline;
 #[forbid(unsafe_code)]
 pub mod policy;
 #[forbid(unsafe_code)]
+pub mod privileges;
+#[forbid(unsafe_code)]
 pub mod record;
 #[forbid(unsafe_code)]
 pub mod sense;

@@ -75,8 +75,8 @@ static __always_inline void conclude(struct decision *decision, const struct lab
 	decision->verdict = decision->answer & ANSWER_VERDICT_MASK;
 	if (decision->reason != REASON_RULE && decision->reason != REASON_DEFAULT &&
 	    decision->reason != REASON_RESOLVED_NAME && decision->reason != REASON_ELSEWHERE &&
-	    decision->reason != REASON_FOREIGN && decision->reason != REASON_ANSWERED)
-		decision->verdict = VERDICT_DENY; /* could not tell */
+	    decision->reason != REASON_ANSWERED)
+		decision->verdict = VERDICT_DENY; /* could not tell, or nobody may */
 	if (decision->reason == REASON_RULE && (decision->answer & ANSWER_LAYER_MASK) == 0)
 		decision->reason = REASON_DEFAULT;
 	decision->enforced = decision->verdict >= VERDICT_HOLD && blocks && agent && agent->mode == MODE_ENFORCE;

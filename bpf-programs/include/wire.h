@@ -113,7 +113,7 @@ enum reason {
 	REASON_IDENTITY = 6,      /* the executable is not the one whose hash was approved */
 	REASON_ELSEWHERE = 7,     /* denied by the object's path on the host, not by the path as seen */
 	REASON_RESOLVED_NAME = 8, /* allowed because a granted name resolved to this address */
-	REASON_FOREIGN = 9,       /* the target process is not of this agent */
+	REASON_PROTECTED = 9,     /* the target process is agentd */
 	REASON_ANSWERED = 10,     /* policy or a person answered when the request was held */
 	REASON_CANNOT_HOLD = 11,  /* the rule says hold, and this request cannot wait: io_uring, a kernel worker, a call that
 				   * has done a part already */
@@ -122,6 +122,7 @@ enum reason {
 };
 
 /* Set for ever in the kernel: which agent a task belongs to. */
+/* This, and how an agent begins, is read by agentds of every layout: it never changes. */
 struct label {
 	__u32 slot;
 	__u32 serial;

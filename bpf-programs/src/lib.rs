@@ -9,3 +9,7 @@ mod skeleton {
 }
 
 pub use skeleton::*;
+
+/// Names the layout of the maps: 12 hexadecimal digits over their declarations (`maps.h`) and the types in them (`wire.h`).
+/// Maps of another layout must not be used.
+pub const LAYOUT: &str = env!("AGENTGUARD_LAYOUT");

@@ -174,7 +174,7 @@ pub(crate) const fn reason_words(reason: Reason) -> &'static str {
         Reason::Identity => "not the approved executable",
         Reason::Elsewhere => "by its path on the host",
         Reason::ResolvedName => "by its name",
-        Reason::Foreign => "a process of somebody else",
+        Reason::Protected => "agentd itself",
         Reason::Answered => "answered before",
         Reason::CannotHold => "cannot be held",
         Reason::Changed => "changed after its answer",

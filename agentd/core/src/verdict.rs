@@ -115,8 +115,8 @@ pub enum Reason {
     Elsewhere,
     /// A granted name resolved to this address.
     ResolvedName,
-    /// The target process is not of this agent.
-    Foreign,
+    /// The target process is agentd: no rule lifts that.
+    Protected,
     /// Policy or a person answered when the request was held.
     Answered,
     /// The rule says hold, and this request can not wait: io_uring, a kernel worker, a call that has done a part already.

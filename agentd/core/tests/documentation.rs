@@ -139,7 +139,7 @@ fn every_operation_verdict_and_reason_is_documented() {
         Reason::Identity,
         Reason::Elsewhere,
         Reason::ResolvedName,
-        Reason::Foreign,
+        Reason::Protected,
         Reason::Answered,
         Reason::CannotHold,
     ];

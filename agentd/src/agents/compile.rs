@@ -106,6 +106,7 @@ pub enum CompileError {
 /// Compiles, and remembers: agents of one host have most of their rules in common, and often all of them.
 #[derive(Debug, Default)]
 pub struct Compiler {
+    guardrails: Vec<Rule>,
     known: Mutex<Known>,
 }
 
@@ -126,6 +127,11 @@ struct Lowered {
 }
 
 impl Compiler {
+    /// With rules that every agent has beside those of policy.
+    pub fn beside(guardrails: Vec<Rule>) -> Self {
+        Self { guardrails, known: Mutex::default() }
+    }
+
     /// Everything, or every mistake.
     pub fn compile(
         &self,
@@ -146,6 +152,7 @@ impl Compiler {
         let name = registered.as_ref().or(name);
         let input = input(&resolved, name, mode, state, &draft.user, host)?;
         let mut rules = policy.guardrails(&input)?;
+        rules.extend_from_slice(&self.guardrails);
         let defaults = match &draft.registered {
             Some(Registered { state: State::Sandbox, scratch, .. }) => {
                 let scratch = scratch.as_deref().unwrap_or(Path::new(NOWHERE));

@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod compile;
 pub mod directory;
 pub mod host;
+pub mod own;
 mod pinned;
 mod place;
 pub mod registry;

@@ -18,6 +18,7 @@ use agentguard_api::report::{AgentState, AgentView, UNREGISTERED};
 use agentguard_audit::{Entry as AuditEntry, codes};
 use agentguard_bpf::types::limits;
 use agentguard_core::ids::{AgentKey, AgentName};
+use agentguard_core::rule::Rule;
 use rusqlite::Connection;
 use tokio::sync::Mutex;
 
@@ -60,10 +61,21 @@ pub struct Registry {
     agents: Mutex<Agents>,
 }
 
+/// What does not change while agentd runs.
+pub struct Settings {
+    /// What becomes of specs that this kernel can not enforce.
+    pub degraded: Degraded,
+    /// Rules beside those of policy.
+    pub guardrails: Vec<Rule>,
+}
+
 /// What the lock guards.
 struct Agents {
     connection: Connection,
     running: HashMap<AgentName, Running>,
+    /// Agents that only the kernel knows: the store was lost, or agentd ended between the two. They keep their rules, and
+    /// their places, as long as they have tasks.
+    strangers: Vec<AgentKey>,
 }
 
 #[derive(Debug, Clone)]
@@ -133,11 +145,12 @@ impl Registry {
         policy: Arc<InUse>,
         tally: Arc<Tally>,
         governance: Arc<Governance>,
-        degraded: Degraded,
+        settings: Settings,
     ) -> Result<Self, StoreError> {
         let connection = store.writer()?;
-        let agents = Mutex::new(Agents { connection, running: HashMap::new() });
-        let compiler = Compiler::default();
+        let agents = Mutex::new(Agents { connection, running: HashMap::new(), strangers: Vec::new() });
+        let Settings { degraded, guardrails } = settings;
+        let compiler = Compiler::beside(guardrails);
         Ok(Self { kernel, store, directory, policy, tally, governance, compiler, degraded, agents })
     }
 
@@ -245,7 +258,11 @@ impl Registry {
 
 impl Agents {
     fn free_slot(&self) -> Option<u32> {
-        SLOTS.into_iter().find(|slot| self.running.values().all(|running| running.stored.key.slot != *slot))
+        let taken = |slot: u32| {
+            self.running.values().any(|running| running.stored.key.slot == slot)
+                || self.strangers.iter().any(|stranger| stranger.slot == slot)
+        };
+        SLOTS.into_iter().find(|slot| !taken(*slot))
     }
 
     /// The wanted name, or the spec's made unique by a number.

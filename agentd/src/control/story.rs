@@ -54,7 +54,7 @@ pub(super) fn decide_again<'r>(evaluator: &'r Evaluator, record: &Record) -> Opt
         | Reason::NoMemory
         | Reason::NoRules
         | Reason::Identity
-        | Reason::Foreign
+        | Reason::Protected
         | Reason::CannotHold
         | Reason::Changed => return None,
     }
@@ -161,9 +161,9 @@ pub(super) fn remedy_of_reason(reason: Reason) -> Remedy {
             "the executable is not the file whose hash was approved; approve its present sha256 in exec.allow, then enroll again"
                 .to_owned(),
         ),
-        Reason::Foreign => impossible(
-            "the target process is not of this agent; `process.allow` in the spec lifts that for the whole class".to_owned(),
-        ),
+        Reason::Protected => {
+            impossible("the target process is agentd, which no governed process may touch".to_owned())
+        }
         Reason::CannotHold => impossible(
             "the rule says hold, and this call can not wait (io_uring, a mapping, a part of it is done); do it with a plain call"
                 .to_owned(),

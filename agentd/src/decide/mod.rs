@@ -145,7 +145,7 @@ fn reason_message(reason: Reason) -> &'static str {
         Reason::Identity => "the executable is not the one whose hash was approved",
         Reason::Elsewhere => "the object's path on the host is denied",
         Reason::ResolvedName => "a granted name resolved to this address",
-        Reason::Foreign => "the target process is not of this agent",
+        Reason::Protected => "nobody may touch agentd",
         Reason::Answered => "policy or a person answered a request that was the same",
         Reason::CannotHold => "the rule says hold, and this call can not wait",
         Reason::Changed => "the command line is not the one that was answered",

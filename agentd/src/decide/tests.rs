@@ -33,7 +33,7 @@ fn every_reason_has_words() {
         Reason::Identity,
         Reason::Elsewhere,
         Reason::ResolvedName,
-        Reason::Foreign,
+        Reason::Protected,
         Reason::Answered,
         Reason::CannotHold,
         Reason::Changed,

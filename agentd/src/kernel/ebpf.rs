@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +10,6 @@ use std::time::Duration;
 use agentguard_bpf::types;
 use agentguard_core::ids::AgentKey;
 use agentguard_core::spec::Mode;
-use libbpf_rs::query::{ProgInfoIter, ProgInfoQueryOptions};
 use libbpf_rs::{Link, MapCore as _, MapFlags};
 
 use super::arena::Arena;
@@ -20,11 +20,12 @@ use super::hooks::KernelFunctions;
 use super::iterate::iterate;
 use super::load::{self, Loaded, Pins};
 use super::maps::{Maps, entries, failed, remove, update};
+use super::others::Others;
 use super::rulesets::{Place, Rulesets, encode_answers};
 use super::wire::{bytes_of, value_of};
 use super::{
     AgentRules, Backend, Counters, Held, HeldRequest, Inspection, Kernel, KernelError, MadeOf, PeerBytes,
-    ProgramStats, StandingAnswer, Table, holds, mounts, tables, tasks,
+    ProgramStats, StandingAnswer, Table, holds, mounts, statistics, tables, tasks,
 };
 
 /// Slot 0 is agentd's own probe, in a table of its own right: it is never an agent.
@@ -47,10 +48,11 @@ pub struct Ebpf {
     missing: Vec<String>,
     maps: Arc<Maps>,
     pins: Pins,
+    others: Mutex<Others>,
     labeller: Mutex<Link>,
     file_reporter: Link,
     cgroup_programs: Vec<CgroupProgram>,
-    program_ids: Vec<u32>,
+    programs: Vec<OwnedFd>,
     rulesets: Mutex<Rulesets>,
     canary: Canary,
     ring: Mutex<Ring>,
@@ -65,6 +67,9 @@ impl Ebpf {
             return Err(KernelError::Unsupported(
                 "this kernel has no BPF task storage; AgentGuard needs Linux 6.1 or later, see agentctl doctor".to_owned(),
             ));
+        }
+        if options.pin_root.is_dir() {
+            Others::below(&options.pin_root, load::LAYOUT)?;
         }
         let mut reasons = Vec::new();
         for backend in candidates(options.backend) {
@@ -92,7 +97,7 @@ impl Ebpf {
         kernel: &KernelFunctions,
     ) -> Result<Self, KernelError> {
         let pins = Pins::below(&options.pin_root)?;
-        let Loaded { maps, labeller, file_reporter, cgroup_programs, program_ids, missing } =
+        let Loaded { maps, labeller, file_reporter, cgroup_programs, programs, missing } =
             load::load(backend, &pins, kernel)?;
         let maps = Arc::new(maps);
         holds::make_key(&maps)?;
@@ -103,14 +108,15 @@ impl Ebpf {
             canary: Canary::prepare(&cgroups::mount_point()?, &options.run_dir)?,
             ring: Mutex::new(Ring::open(&maps.events)?),
             held_ring: Mutex::new(Ring::open(&maps.held_events)?),
+            others: Mutex::new(Others::below(&options.pin_root, load::LAYOUT)?),
             labeller: Mutex::new(labeller),
             file_reporter,
             maps,
             pins,
             cgroup_programs,
-            program_ids,
+            programs,
         };
-        match loaded.prove().and_then(|()| mounts::follow(Arc::clone(&loaded.maps))) {
+        match loaded.prove().and_then(|()| mounts::refresh(&loaded.maps)) {
             Ok(()) => loaded.pins.drop_older_links()?,
             Err(error) => {
                 loaded.pins.drop_own_links();
@@ -118,6 +124,14 @@ impl Ebpf {
             }
         }
         Ok(loaded)
+    }
+
+    /// Keeps what the kernel knows about the host's mounts current, for as long as agentd runs.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn follow_mounts(&self) -> Result<(), KernelError> {
+        mounts::follow(Arc::clone(&self.maps))
     }
 
     /// Puts the canary under its rules and lets it try.
@@ -135,6 +149,10 @@ impl Ebpf {
 
     fn rulesets(&self) -> MutexGuard<'_, Rulesets> {
         self.rulesets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn others(&self) -> MutexGuard<'_, Others> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn labeller(&self) -> MutexGuard<'_, Link> {
@@ -235,6 +253,17 @@ impl Kernel for Ebpf {
         Ok(Inspection { made_of, differences })
     }
 
+    fn agents(&self) -> Result<Vec<AgentKey>, KernelError> {
+        let mut agents = Vec::new();
+        for slot in CANARY.slot + 1..types::limits::MAX_AGENTS.0 {
+            let entry = self.maps.agent(slot)?;
+            if entry.serial != 0 && entry.mode != types::mode::MODE_RELEASED.0 {
+                agents.push(AgentKey { slot, serial: entry.serial });
+            }
+        }
+        Ok(agents)
+    }
+
     fn set_mode(&self, agent: AgentKey, mode: Mode) -> Result<(), KernelError> {
         let mut entry = self.entry(agent)?;
         entry.mode = mode_number(mode);
@@ -269,14 +298,39 @@ impl Kernel for Ebpf {
         cgroups::forget_all(&self.maps, &self.pins, label(agent))
     }
 
+    fn take_over(&self, agents: &[AgentKey]) -> Result<Vec<u32>, KernelError> {
+        let mut others = self.others();
+        if others.is_empty() {
+            return Ok(Vec::new());
+        }
+        // One that has no rules here would be free.
+        agents.iter().try_for_each(|agent| self.entry(*agent).map(drop))?;
+        if let Some((pid, _)) = others.governed()?.iter().find(|(_, agent)| !agents.contains(agent)) {
+            return Err(KernelError::Missing(format!(
+                "process {pid} is of an agent that the store does not know"
+            )));
+        }
+        let taken = tasks::take_over(&self.maps, &self.labeller(), || others.governed())?;
+        let layouts = others.retire()?.join(", ");
+        tracing::info!(
+            "{} processes are governed by maps of layout {} now; those of {layouts} are gone",
+            taken.len(),
+            load::LAYOUT
+        );
+        Ok(taken)
+    }
+
     fn label_of(&self, pid: u32) -> Result<Option<AgentKey>, KernelError> {
-        let Some(label) = tasks::label_of(&self.maps, pid)? else { return Ok(None) };
+        let Some(label) = tasks::label_in(&self.maps.task_label, pid)? else { return Ok(None) };
         let key = AgentKey { slot: label.slot, serial: label.serial };
         Ok(self.entry(key).is_ok().then_some(key))
     }
 
     fn tasks_of(&self, agent: AgentKey) -> Result<Vec<u32>, KernelError> {
-        tasks::tasks_of(&self.labeller(), agent)
+        let mut pids = tasks::tasks_of(&self.labeller(), agent)?;
+        let left = self.others().governed()?;
+        pids.extend(left.into_iter().filter(|(_, of)| *of == agent).map(|(pid, _)| pid));
+        Ok(pids.into_iter().collect())
     }
 
     fn take_peers(&self) -> Result<Vec<PeerBytes>, KernelError> {
@@ -323,15 +377,7 @@ impl Kernel for Ebpf {
     }
 
     fn programs(&self) -> Result<Vec<ProgramStats>, KernelError> {
-        Ok(ProgInfoIter::with_query_opts(ProgInfoQueryOptions::default())
-            .filter(|info| self.program_ids.contains(&info.id))
-            .map(|info| ProgramStats {
-                name: info.name.to_string_lossy().into_owned(),
-                runs: info.run_cnt,
-                ns: info.run_time_ns,
-                recursion_misses: info.recursion_misses,
-            })
-            .collect())
+        self.programs.iter().map(statistics::of).collect()
     }
 
     fn tables(&self) -> Vec<Table> {

@@ -29,6 +29,8 @@ pub struct State {
     pub cgroups: HashMap<PathBuf, AgentKey>,
     /// Labels.
     pub labels: HashMap<u32, AgentKey>,
+    /// Labels of an agentd with another layout.
+    pub left: HashMap<u32, AgentKey>,
     /// The n-th call from now of this name fails.
     pub fail: HashMap<&'static str, u32>,
     /// Sums that wait.
@@ -94,6 +96,10 @@ impl Kernel for Fake {
         Ok(Inspection { made_of, differences })
     }
 
+    fn agents(&self) -> Result<Vec<AgentKey>, KernelError> {
+        Ok(self.attempt("agents")?.installed.keys().copied().collect())
+    }
+
     fn set_mode(&self, agent: AgentKey, mode: Mode) -> Result<(), KernelError> {
         let mut state = self.attempt("set_mode")?;
         let installed = state.installed.get_mut(&agent);
@@ -125,13 +131,23 @@ impl Kernel for Fake {
         Ok(())
     }
 
+    fn take_over(&self, agents: &[AgentKey]) -> Result<Vec<u32>, KernelError> {
+        let mut state = self.attempt("take_over")?;
+        let left = std::mem::take(&mut state.left);
+        for (pid, agent) in left.iter().filter(|(_, agent)| agents.contains(agent)) {
+            state.labels.insert(*pid, *agent);
+        }
+        Ok(left.into_keys().collect())
+    }
+
     fn label_of(&self, pid: u32) -> Result<Option<AgentKey>, KernelError> {
         Ok(self.attempt("label_of")?.labels.get(&pid).copied())
     }
 
     fn tasks_of(&self, agent: AgentKey) -> Result<Vec<u32>, KernelError> {
         let state = self.attempt("tasks_of")?;
-        let labelled = state.labels.iter().filter(|(_, label)| **label == agent).map(|(pid, _)| *pid);
+        let labelled =
+            state.labels.iter().chain(&state.left).filter(|(_, label)| **label == agent).map(|(pid, _)| *pid);
         Ok(labelled.filter(|pid| crate::agents::user::is_alive(*pid)).collect())
     }
 

@@ -18,8 +18,8 @@ use super::hooks::{self, KernelFunctions};
 use super::maps::{Maps, entries, failed};
 use super::{Backend, KernelError};
 
-/// Goes up when a map's layout changes: maps of another layout are left alone and replaced.
-const LAYOUT: &str = "v1";
+/// Names the maps: those of another layout can not be used, only taken over from ([`super::others`]).
+pub(super) use agentguard_bpf::LAYOUT;
 
 /// Where the pins are.
 pub(super) struct Pins {
@@ -33,7 +33,7 @@ pub(super) struct Loaded {
     pub(super) labeller: Link,
     pub(super) file_reporter: Link,
     pub(super) cgroup_programs: Vec<CgroupProgram>,
-    pub(super) program_ids: Vec<u32>,
+    pub(super) programs: Vec<OwnedFd>,
     pub(super) missing: Vec<String>,
 }
 
@@ -154,7 +154,7 @@ fn try_load(backend: Backend, pins: &Pins, kernel: &KernelFunctions) -> Result<L
     let skeleton =
         open.load().map_err(|error| failed(format!("loading the programs for {backend}"), error))?;
     let maps = Maps::of(&skeleton.maps)?;
-    let (cgroup_programs, program_ids) = attach(&skeleton, pins)?;
+    let (cgroup_programs, programs) = attach(&skeleton, pins)?;
     let labeller =
         skeleton.progs.label_tasks.attach().map_err(|error| failed("attaching label_tasks", error))?;
     let file_reporter = skeleton
@@ -162,7 +162,7 @@ fn try_load(backend: Backend, pins: &Pins, kernel: &KernelFunctions) -> Result<L
         .report_files
         .attach_iter(maps.open_files.as_fd())
         .map_err(|error| failed("attaching report_files", error))?;
-    Ok(Loaded { maps, labeller, file_reporter, cgroup_programs, program_ids, missing })
+    Ok(Loaded { maps, labeller, file_reporter, cgroup_programs, programs, missing })
 }
 
 /// Constants that the verifier sees, and counters that must not repeat.
@@ -171,6 +171,7 @@ fn configure(open: &mut OpenAgentguardSkel<'_>, backend: Backend) -> Result<(), 
     let constants = open.maps.rodata_data.as_mut().ok_or_else(absent)?;
     constants.can_block = u32::from(backend != Backend::Tracing);
     constants.on_security_functions = u32::from(backend == Backend::FmodRet);
+    constants.agentd_tgid = std::process::id();
     // Numbers that no earlier load has used.
     let start =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
@@ -184,15 +185,12 @@ fn configure(open: &mut OpenAgentguardSkel<'_>, backend: Backend) -> Result<(), 
 fn attach(
     skeleton: &AgentguardSkel<'static>,
     pins: &Pins,
-) -> Result<(Vec<CgroupProgram>, Vec<u32>), KernelError> {
+) -> Result<(Vec<CgroupProgram>, Vec<OwnedFd>), KernelError> {
     let mut cgroup_programs = Vec::new();
-    let mut ids = Vec::new();
+    let mut programs = Vec::new();
     for program in skeleton.object().progs_mut().filter(|program| program.autoload()) {
         let name = program.name().to_string_lossy().into_owned();
-        ids.push(
-            libbpf_rs::Program::id_from_fd(program.as_fd())
-                .map_err(|error| failed(format!("asking for the id of {name}"), error))?,
-        );
+        programs.push(duplicate(program.as_fd())?);
         match program.attach_type() {
             kind if program.section().as_encoded_bytes().starts_with(b"cgroup") => {
                 cgroup_programs.push(CgroupProgram {
@@ -215,15 +213,15 @@ fn attach(
             }
         }
     }
-    Ok((cgroup_programs, ids))
+    Ok((cgroup_programs, programs))
 }
 
-fn list(dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
+pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
     let failed = |source| KernelError::System { what: format!("listing {}", dir.display()), source };
     fs::read_dir(dir).map_err(failed)?.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
 }
 
-fn remove_file(path: &Path) -> Result<(), KernelError> {
+pub(super) fn remove_file(path: &Path) -> Result<(), KernelError> {
     fs::remove_file(path)
         .map_err(|source| KernelError::System { what: format!("unpinning {}", path.display()), source })
 }

@@ -28,7 +28,9 @@ mod iterate;
 mod load;
 mod maps;
 mod mounts;
+mod others;
 mod rulesets;
+mod statistics;
 mod tables;
 mod tasks;
 mod wire;
@@ -270,6 +272,9 @@ pub trait Kernel: Send + Sync {
     /// Reads an agent's rules back from the kernel and compares them with what they should be.
     fn inspect(&self, agent: AgentKey, rules: &AgentRules<'_>) -> Result<Inspection, KernelError>;
 
+    /// The agents that have rules in the kernel.
+    fn agents(&self) -> Result<Vec<AgentKey>, KernelError>;
+
     /// Changes the mode of an installed agent.
     fn set_mode(&self, agent: AgentKey, mode: Mode) -> Result<(), KernelError>;
 
@@ -284,6 +289,13 @@ pub trait Kernel: Send + Sync {
 
     /// Takes an agent's rules away: its tasks are free.
     fn release(&self, agent: AgentKey) -> Result<(), KernelError>;
+
+    /// Takes over from an agentd whose maps had another layout: labels every process of these agents that its programs
+    /// governed, then takes its programs away. Returns these processes; none if there was no such agentd.
+    ///
+    /// # Errors
+    /// When one of them could not be labelled: then the programs before stay and go on enforcing.
+    fn take_over(&self, agents: &[AgentKey]) -> Result<Vec<u32>, KernelError>;
 
     /// The label of a process, if it is governed.
     fn label_of(&self, pid: u32) -> Result<Option<AgentKey>, KernelError>;

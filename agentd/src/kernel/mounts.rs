@@ -21,9 +21,8 @@ const MOUNTS: &str = "/proc/1/mountinfo";
 /// A change is told by poll; this is for a kernel that forgets to.
 const REFRESH: Duration = Duration::from_secs(30);
 
-/// Reads the mounts once, then keeps them current on a thread of its own for as long as agentd runs.
+/// Keeps the mounts current on a thread of its own for as long as agentd runs.
 pub(super) fn follow(maps: Arc<Maps>) -> Result<(), KernelError> {
-    refresh(&maps)?;
     let watch = move || {
         let Ok(file) = fs::File::open(MOUNTS) else { return };
         loop {
@@ -44,7 +43,8 @@ pub(super) fn follow(maps: Arc<Maps>) -> Result<(), KernelError> {
         .map_err(|source| KernelError::System { what: "starting a thread".to_owned(), source })
 }
 
-fn refresh(maps: &Maps) -> Result<(), KernelError> {
+/// Reads the mounts.
+pub(super) fn refresh(maps: &Maps) -> Result<(), KernelError> {
     let mounts = Process::new(HOST).and_then(|process| process.mountinfo()).map_err(|error| {
         KernelError::System { what: format!("reading {MOUNTS}"), source: std::io::Error::other(error) }
     })?;

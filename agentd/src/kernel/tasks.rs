@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use agentguard_bpf::types;
 use agentguard_core::ids::AgentKey;
-use libbpf_rs::{Link, MapCore as _, MapFlags};
+use libbpf_rs::{Link, MapCore as _, MapFlags, MapHandle};
 use nix::libc;
 
 use super::KernelError;
@@ -24,34 +24,55 @@ pub(super) fn label_tasks(labeller: &Link) -> Result<Vec<types::labelled_task>, 
 
 /// Labels a process, its threads and its descendants, and repeats until no new child was found.
 pub(super) fn enroll(maps: &Maps, labeller: &Link, agent: AgentKey, pid: u32) -> Result<u32, KernelError> {
-    let label = types::label { slot: agent.slot, serial: agent.serial };
-    let mut enrolled = BTreeSet::new();
-    let mut result = Ok(());
+    let mut enrolled = BTreeMap::new();
     for _ in 0..MAX_PASSES {
-        let family = family_of(pid)?;
-        if family.is_subset(&enrolled) {
+        let family: BTreeMap<u32, AgentKey> = family_of(pid)?.into_iter().map(|pid| (pid, agent)).collect();
+        if family.keys().all(|pid| enrolled.contains_key(pid)) {
             break;
         }
-        result = family.iter().try_for_each(|pid| update(&maps.enroll_label, pid, &label));
         enrolled.extend(family);
-        result = result.and_then(|()| label_tasks(labeller).map(drop));
-        if result.is_err() {
-            break;
+        label_all(maps, labeller, &enrolled)?;
+    }
+    let governed = label_tasks(labeller)?;
+    Ok(governed.iter().filter(|task| is_of(task, agent) && enrolled.contains_key(&task.tgid)).count() as u32)
+}
+
+/// Labels the processes that programs of another layout govern, and repeats until all had a label before: the last pass
+/// finds the threads that were born during the one before.
+pub(super) fn take_over(
+    maps: &Maps,
+    labeller: &Link,
+    labelled: impl Fn() -> Result<BTreeMap<u32, AgentKey>, KernelError>,
+) -> Result<Vec<u32>, KernelError> {
+    let mut taken = BTreeSet::new();
+    for _ in 0..MAX_PASSES {
+        let wanted = labelled()?;
+        let governed = label_tasks(labeller)?;
+        let is_governed = |pid: &u32| governed.iter().any(|task| task.tgid == *pid);
+        let is_last = wanted.keys().all(is_governed);
+        label_all(maps, labeller, &wanted)?;
+        taken.extend(wanted.into_keys());
+        if is_last {
+            return Ok(taken.into_iter().collect());
         }
     }
-    for pid in &enrolled {
-        remove(&maps.enroll_label, pid)?;
-    }
-    result?;
-    let governed = label_tasks(labeller)?;
-    Ok(governed.iter().filter(|task| is_of(task, agent) && enrolled.contains(&task.tgid)).count() as u32)
+    Err(KernelError::Missing("processes of agents appear faster than they can be labelled".to_owned()))
+}
+
+/// Labels every thread of these processes, unless it has a label.
+fn label_all(maps: &Maps, labeller: &Link, wanted: &BTreeMap<u32, AgentKey>) -> Result<(), KernelError> {
+    let labels =
+        wanted.iter().map(|(pid, agent)| (pid, types::label { slot: agent.slot, serial: agent.serial }));
+    let mut labelled =
+        labels.into_iter().try_for_each(|(pid, label)| update(&maps.enroll_label, pid, &label));
+    labelled = labelled.and_then(|()| label_tasks(labeller).map(drop));
+    wanted.keys().try_for_each(|pid| remove(&maps.enroll_label, pid))?;
+    labelled
 }
 
 /// Process ids of an agent's tasks.
-pub(super) fn tasks_of(labeller: &Link, agent: AgentKey) -> Result<Vec<u32>, KernelError> {
-    let pids: BTreeSet<u32> =
-        label_tasks(labeller)?.iter().filter(|task| is_of(task, agent)).map(|task| task.tgid).collect();
-    Ok(pids.into_iter().collect())
+pub(super) fn tasks_of(labeller: &Link, agent: AgentKey) -> Result<BTreeSet<u32>, KernelError> {
+    Ok(label_tasks(labeller)?.iter().filter(|task| is_of(task, agent)).map(|task| task.tgid).collect())
 }
 
 fn is_of(task: &types::labelled_task, agent: AgentKey) -> bool {
@@ -59,11 +80,10 @@ fn is_of(task: &types::labelled_task, agent: AgentKey) -> bool {
 }
 
 /// The label of a process' main thread.
-pub(super) fn label_of(maps: &Maps, pid: u32) -> Result<Option<types::label>, KernelError> {
+pub(super) fn label_in(labels: &MapHandle, pid: u32) -> Result<Option<types::label>, KernelError> {
     let process = open_process(pid)?;
     let key = process.as_raw_fd().to_ne_bytes();
-    let found = maps
-        .task_label
+    let found = labels
         .lookup(&key, MapFlags::ANY)
         .map_err(|error| failed(format!("reading the label of process {pid}"), error))?;
     Ok(found.as_deref().and_then(value_of))
@@ -96,15 +116,23 @@ fn open_process(pid: u32) -> Result<OwnedFd, KernelError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// A process and its descendants, by /proc.
-fn family_of(pid: u32) -> Result<BTreeSet<u32>, KernelError> {
-    let processes = procfs::process::all_processes().map_err(|error| KernelError::System {
+/// Every process, by /proc.
+pub(super) fn processes() -> Result<Vec<u32>, KernelError> {
+    Ok(all_processes()?.filter_map(|process| u32::try_from(process.ok()?.pid).ok()).collect())
+}
+
+fn all_processes() -> Result<procfs::process::ProcessesIter, KernelError> {
+    procfs::process::all_processes().map_err(|error| KernelError::System {
         what: "reading /proc".to_owned(),
         source: std::io::Error::other(error),
-    })?;
+    })
+}
+
+/// A process and its descendants, by /proc.
+fn family_of(pid: u32) -> Result<BTreeSet<u32>, KernelError> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     let mut found = false;
-    for stat in processes.flatten().filter_map(|process| process.stat().ok()) {
+    for stat in all_processes()?.flatten().filter_map(|process| process.stat().ok()) {
         found |= stat.pid == pid as i32;
         children.entry(stat.ppid).or_default().push(stat.pid);
     }

@@ -72,6 +72,15 @@ pub fn take_serial(connection: &Connection) -> Result<u32, StoreError> {
     Ok(u32::try_from(serial).unwrap_or(u32::MAX))
 }
 
+/// Serials go on after this one, which the kernel has seen.
+pub fn serials_go_on_after(connection: &Connection, serial: u32) -> Result<(), StoreError> {
+    connection.execute(
+        "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'agents'",
+        [i64::from(serial)],
+    )?;
+    Ok(())
+}
+
 /// Writes an agent, or what changed about it.
 pub fn put(connection: &Connection, agent: &StoredAgent) -> Result<(), StoreError> {
     connection.execute(

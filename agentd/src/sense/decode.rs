@@ -262,7 +262,7 @@ fn reason(number: u32) -> Result<Reason, DecodeError> {
         wire::reason::REASON_IDENTITY => Ok(Reason::Identity),
         wire::reason::REASON_ELSEWHERE => Ok(Reason::Elsewhere),
         wire::reason::REASON_RESOLVED_NAME => Ok(Reason::ResolvedName),
-        wire::reason::REASON_FOREIGN => Ok(Reason::Foreign),
+        wire::reason::REASON_PROTECTED => Ok(Reason::Protected),
         wire::reason::REASON_ANSWERED => Ok(Reason::Answered),
         wire::reason::REASON_CANNOT_HOLD => Ok(Reason::CannotHold),
         wire::reason::REASON_CHANGED => Ok(Reason::Changed),

@@ -2,8 +2,8 @@
 /*
  * guard.bpf.c - the ways to more power: capabilities, credentials, namespaces, other processes, mounts, the kernel.
  *
- * Each is one answer per agent. What a task does to processes of its own agent is not asked. Not covered: keyrings,
- * System V IPC, perf events.
+ * Each is one answer per agent. What a task does to processes of its own agent is not asked; agentd's own process is
+ * nobody's to touch, whatever the answer. Not covered: keyrings, System V IPC, perf events.
  */
 #include "record.h"
 
@@ -12,6 +12,9 @@
 #define TIOCSTI 0x5412
 #define TIOCLINUX 0x541c
 #define SI_FROM_KERNEL ((struct kernel_siginfo *)1) /* SEND_SIG_PRIV; SEND_SIG_NOINFO is 0 */
+
+/* agentd that loaded this, as the host numbers it. */
+const volatile __u32 agentd_tgid = 0;
 
 static __always_inline int enforce(__u32 call, __u32 op, __u32 arg0, __u32 arg1, __u32 flags)
 {
@@ -38,13 +41,23 @@ static __always_inline bool same_agent(struct task_struct *target)
 	return own && other && own->slot == other->slot && own->serial == other->serial;
 }
 
+/* What a task does to another process. */
+static __always_inline int enforce_on(struct task_struct *target, __u32 call, __u32 op, __u32 detail, __u32 flags)
+{
+	struct class_request request = { .call = call, .op = op, .flags = flags, .arg = { target->tgid, detail } };
+
+	if ((__u32)target->tgid == agentd_tgid)
+		request.reason = REASON_PROTECTED;
+	return outcome(enforce_class(&request));
+}
+
 /* Also reading /proc/PID/{mem,environ,root,cwd,fd}, process_vm_writev and pidfd_getfd. */
 SEC("lsm/ptrace_access_check")
 int BPF_PROG(on_ptrace, struct task_struct *target, unsigned int mode)
 {
 	if (!governed() || same_agent(target))
 		return 0;
-	return enforce(CALL_PTRACE, CLASS_PTRACE, target->tgid, mode, mode & PTRACE_MODE_NOAUDIT ? SILENT : 0);
+	return enforce_on(target, CALL_PTRACE, CLASS_PTRACE, mode, mode & PTRACE_MODE_NOAUDIT ? SILENT : 0);
 }
 
 SEC("lsm/task_kill")
@@ -52,7 +65,7 @@ int BPF_PROG(on_kill, struct task_struct *target, struct kernel_siginfo *info, i
 {
 	if (!governed() || same_agent(target) || info == SI_FROM_KERNEL)
 		return 0;
-	return enforce(CALL_SIGNAL, CLASS_SIGNAL, target->tgid, signal, 0);
+	return enforce_on(target, CALL_SIGNAL, CLASS_SIGNAL, signal, 0);
 }
 
 /* A limit of zero ends a process as surely as a signal. */
@@ -61,7 +74,7 @@ int BPF_PROG(on_setrlimit, struct task_struct *target, unsigned int resource)
 {
 	if (!governed() || same_agent(target))
 		return 0;
-	return enforce(CALL_SETRLIMIT, CLASS_SIGNAL, target->tgid, resource, 0);
+	return enforce_on(target, CALL_SETRLIMIT, CLASS_SIGNAL, resource, 0);
 }
 
 /* Typing into a terminal is speaking to whatever reads it next, the user's own shell for one. */

@@ -27,14 +27,24 @@ pub enum Group {
     Process,
     /// Requests that wait.
     Hold,
+    /// agentd itself: its process, its maps and pins, its files.
+    Daemon,
     /// Tasks that are not governed.
     Ungoverned,
 }
 
 impl Group {
     /// Every group, in the order in which they run.
-    pub const ALL: [Self; 7] =
-        [Self::Files, Self::Exec, Self::Identity, Self::Network, Self::Process, Self::Hold, Self::Ungoverned];
+    pub const ALL: [Self; 8] = [
+        Self::Files,
+        Self::Exec,
+        Self::Identity,
+        Self::Network,
+        Self::Daemon,
+        Self::Process,
+        Self::Hold,
+        Self::Ungoverned,
+    ];
 
     /// As the user writes it.
     pub const fn name(self) -> &'static str {
@@ -45,6 +55,7 @@ impl Group {
             Self::Network => "network",
             Self::Process => "process",
             Self::Hold => "hold",
+            Self::Daemon => "daemon",
             Self::Ungoverned => "ungoverned",
         }
     }

@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use crate::scenario::{Group, Scenario, State};
 
 /// Groups whose scenarios are ways around; the others show that work goes on.
-const WAYS_AROUND: [(Group, &str); 4] = [
+const WAYS_AROUND: [(Group, &str); 5] = [
     (Group::Files, "Files"),
     (Group::Exec, "Exec"),
     (Group::Identity, "Identity"),
     (Group::Network, "Network"),
+    (Group::Daemon, "agentd itself"),
 ];
 
 /// One table for each group of ways around, each under a heading with its counts.

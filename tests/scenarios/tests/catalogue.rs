@@ -10,7 +10,7 @@ use agentguard_scenarios::{Group, Scenario, State, load_all};
 const ROWS: &[&str] = &[
     "F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9", "F10", "F11", "F12", "E1", "E2", "E3", "E4", "E5",
     "E6", "E7", "E8", "E9", "C1", "C2", "C3", "C4", "C5", "C6", "N1", "N2", "N3", "N4", "N5", "N6", "N7",
-    "N8", "N9", "N10", "N11",
+    "N8", "N9", "N10", "N11", "G1", "G2", "G3", "G8", "G9",
 ];
 
 fn scenarios() -> Vec<Scenario> {
@@ -33,7 +33,7 @@ fn every_row_has_a_scenario() {
 
 #[test]
 fn every_scenario_of_a_way_around_names_its_row() {
-    let groups = [Group::Files, Group::Exec, Group::Identity, Group::Network];
+    let groups = [Group::Files, Group::Exec, Group::Identity, Group::Network, Group::Daemon];
     for scenario in scenarios().iter().filter(|scenario| groups.contains(&scenario.group)) {
         assert!(ROWS.contains(&scenario.row.as_str()), "{} is of no known row", scenario.id);
     }

@@ -11,7 +11,8 @@ const THREAT_MODEL: &str = "../../docs/THREAT-MODEL.md";
 /// The part that holds the tables.
 const HEADING: &str = "## Tried ways around\n";
 /// Groups whose scenarios are ways around.
-const GROUPS: [Group; 4] = [Group::Files, Group::Exec, Group::Identity, Group::Network];
+const GROUPS: [Group; 5] =
+    [Group::Files, Group::Exec, Group::Identity, Group::Network, Group::Daemon];
 
 fn counts() -> String {
     let scenarios = load_all().unwrap_or_else(|error| panic!("{error}"));

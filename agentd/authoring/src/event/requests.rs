@@ -270,7 +270,7 @@ fn reason_to_leave_out(record: &Record) -> Option<String> {
         | Reason::NoMemory
         | Reason::NoRules
         | Reason::Identity
-        | Reason::Foreign
+        | Reason::Protected
         | Reason::CannotHold
         | Reason::Changed => Some("it was denied for another reason than a missing grant".to_owned()),
     }

@@ -40,9 +40,37 @@ impl Registry {
                     "agent {name} keeps the rules it had; correct this, then: agentctl policy reload"),
             }
         }
+        self.keep_strangers(&mut agents)?;
         let used: Vec<_> = agents.running.values().filter_map(Running::scratch).collect();
         scratch::remove_others(&self.governance.settings().scratch_dir, &used);
         Ok(restored)
+    }
+
+    /// Whoever is in the kernel and not in the store goes on under the rules that the kernel has; nobody may get their place.
+    fn keep_strangers(&self, agents: &mut Agents) -> Result<(), RegistryError> {
+        let known: Vec<_> = agents.running.values().map(|running| running.stored.key).collect();
+        agents.strangers = self.kernel.agents()?.into_iter().filter(|key| !known.contains(key)).collect();
+        if let Some(newest) = agents.strangers.iter().map(|stranger| stranger.serial).max() {
+            stored::serials_go_on_after(&agents.connection, newest)?;
+            tracing::error!(
+                "{} agents are in the kernel and not in the store; they stay governed by the rules they have until their \
+                 processes end",
+                agents.strangers.len()
+            );
+        }
+        Ok(())
+    }
+
+    /// Labels what an agentd with maps of another layout governed, once its agents are back, and ends its programs. Returns
+    /// the processes.
+    pub async fn take_over(&self) -> Vec<u32> {
+        let agents = self.agents.lock().await;
+        let keys: Vec<_> = agents.running.values().map(|running| running.stored.key).collect();
+        self.kernel.take_over(&keys).unwrap_or_else(|error| {
+            tracing::error!(%error, "the kernel programs of the agentd before go on enforcing beside those of this one; \
+                correct this, then: systemctl restart agentd");
+            Vec::new()
+        })
     }
 
     /// Whether anything of it can be left since this boot.

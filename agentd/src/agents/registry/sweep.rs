@@ -24,6 +24,10 @@ impl Registry {
                 finished.push(running.stored.clone());
             }
         }
+        agents.strangers.retain(|stranger| {
+            let is_gone = self.kernel.tasks_of(*stranger).is_ok_and(|tasks| tasks.is_empty());
+            !(is_gone && self.kernel.release(*stranger).is_ok())
+        });
         for agent in finished {
             let name = agent.name.clone();
             if let Err(error) = self.end(&mut agents, agent, AgentState::Finished) {

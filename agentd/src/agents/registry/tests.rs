@@ -33,8 +33,8 @@ pub(super) fn registry_with(
     let policy = Arc::new(InUse::start(&home.policy(), &home.state()).unwrap());
     let (directory, tally) = (Arc::new(Directory::default()), Arc::new(Tally::default()));
     let governance = crate::testing::governance(home, &policy, &store, settings);
-    let degraded = Degraded::Refuse;
-    Arc::new(Registry::new(kernel.clone(), store, directory, policy, tally, governance, degraded).unwrap())
+    let settings = Settings { degraded: Degraded::Refuse, guardrails: Vec::new() };
+    Arc::new(Registry::new(kernel.clone(), store, directory, policy, tally, governance, settings).unwrap())
 }
 
 pub(super) fn world() -> World {
@@ -223,6 +223,41 @@ async fn a_restarted_agentd_goes_on_governing() {
         "events from before the restart find their rules"
     );
     changed.release(&agent.name).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_in_the_kernel_and_not_in_the_store_stays_governed_and_nobody_gets_the_place() {
+    let mut world = world();
+    let lost = world.registry.enroll(enrolment(&world)).await.unwrap().agent;
+    // Another home: the store was lost, and serials begin anew.
+    let home = Home::new();
+    let again = registry(&home, &world.kernel);
+    assert_eq!(again.restore().await.unwrap(), 0);
+    let next = again.enroll(enrolment(&world)).await.unwrap().agent;
+    assert_ne!(next.key.slot, lost.key.slot);
+    assert!(next.key.serial > lost.key.serial, "{:?} after {:?}", next.key, lost.key);
+    world.kernel.state().labels.insert(world.process.id(), lost.key);
+    again.sweep().await;
+    assert!(world.kernel.state().installed.contains_key(&lost.key));
+    world.process.kill().unwrap();
+    world.process.wait().unwrap();
+    again.sweep().await;
+    assert!(!world.kernel.state().installed.contains_key(&lost.key), "its place is free once it has ended");
+}
+
+#[tokio::test]
+async fn what_an_agentd_with_other_maps_governed_is_taken_over_once_its_agents_are_back() {
+    let world = world();
+    let agent = world.registry.enroll(enrolment(&world)).await.unwrap().agent;
+    {
+        let mut state = world.kernel.state();
+        state.installed.clear();
+        state.left = std::mem::take(&mut state.labels);
+    }
+    let again = registry(&world.home, &world.kernel);
+    assert_eq!(again.restore().await.unwrap(), 1, "its processes are known before they have a label here");
+    assert_eq!(again.take_over().await, [world.process.id()]);
+    assert_eq!(world.kernel.state().labels.get(&world.process.id()), Some(&agent.key));
 }
 
 #[tokio::test]
