@@ -80,7 +80,7 @@ fn agent() -> AgentView {
 }
 
 /// A page on which nothing is left out.
-pub fn full_page() -> String {
+pub(crate) fn full_page() -> String {
     let counters = Arc::new(EventCounters::default());
     counters.count(&record());
     let governance = GovernanceCounters::default();
@@ -130,7 +130,7 @@ pub fn full_page() -> String {
 }
 
 /// Names with their labels, from lines such as `name{label="value"} 1`.
-pub fn samples(page: &str) -> BTreeSet<(String, String)> {
+pub(crate) fn samples(page: &str) -> BTreeSet<(String, String)> {
     let lines = page.lines().filter(|line| !line.starts_with('#'));
     let mut found = BTreeSet::new();
     for line in lines {
