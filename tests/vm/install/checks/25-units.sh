@@ -30,12 +30,18 @@ SH
 echo 'COMMAND=/bin/sh /srv/caretaker/work' >/etc/agentguard/agents/caretaker.conf
 agentctl agent create caretaker --from template --template coding-agent --owner "ops" --description "Looks after things." \
     --set workspace=/srv/caretaker >/dev/null
-check "a unit starts no agent that nobody promoted into more than its sandbox" sh -c '
-    systemctl start agentd-agent@caretaker; sleep 2; test ! -e /srv/caretaker/user; ended=$?
-    systemctl stop agentd-agent@caretaker; exit $ended'
+sandboxed() {
+    systemctl start agentd-agent@caretaker
+    eventually 30 pgrep --uid agentguard-agent --exact sleep && ! test -e /srv/caretaker/user
+    local ended=$?
+    systemctl stop agentd-agent@caretaker
+    return "$ended"
+}
+check "before its promotion the unit runs an agent in its sandbox, where it writes nothing that stays" sandboxed
 check "it is promoted" agentctl agent promote caretaker
 check "its unit starts it" systemctl start agentd-agent@caretaker
-check "it works" eventually 30 test -s /srv/caretaker/user
+works() { eventually 30 test -s /srv/caretaker/user || { journalctl --boot --no-pager --unit agentd-agent@caretaker; return 1; }; }
+check "it works" works
 check "as a user of its own" grep -qx agentguard-agent /srv/caretaker/user
 check "is denied what it may not" says "Operation not permitted" cat /srv/caretaker/denied
 check "is in the slice of agents" says "=/agents.slice/" systemctl show --property ControlGroup agentd-agent@caretaker
