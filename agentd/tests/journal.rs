@@ -9,16 +9,14 @@ use regex::Regex;
 const REFERENCE: &str = include_str!("../../docs/reference/journal.md");
 
 /// Each call of a macro that logs, from its name to its closing parenthesis.
-fn lines_of(folder: &Path, found: &mut Vec<String>) {
+fn lines_of(folder: &Path, begin: &Regex, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
         if path.is_dir() {
-            lines_of(&path, found);
+            lines_of(&path, begin, found);
             continue;
         }
         let text = fs::read_to_string(&path).expect("a source");
-        let begin =
-            Regex::new(r"(?:tracing::(?:error|warn|info|debug|trace|\$level)|\bline)!\(").expect("a pattern");
         for call in begin.find_iter(&text) {
             let mut depth = 1_usize;
             let end = text[call.end()..].find(|character| {
@@ -36,8 +34,10 @@ fn lines_of(folder: &Path, found: &mut Vec<String>) {
 }
 
 fn lines() -> Vec<String> {
+    let begin =
+        Regex::new(r"(?:tracing::(?:error|warn|info|debug|trace|\$level)|\bline)!\(").expect("a pattern");
     let mut found = Vec::new();
-    lines_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    lines_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &begin, &mut found);
     assert!(found.len() > 50, "agentd has more lines than {}", found.len());
     found
 }

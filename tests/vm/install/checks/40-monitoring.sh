@@ -48,7 +48,7 @@ check "journald left out nothing itself" fails "" sh -c 'journalctl --unit syste
 
 check "promtool accepts the alerts" promtool check rules "$shipped/agentguard.rules.yml"
 check "and they do what they say" promtool test rules "$shipped/agentguard.rules.test.yml"
-check "promtool finds no fault with the page" sh -c 'curl --silent --fail http://127.0.0.1:9464/metrics | promtool check metrics'
+check "promtool finds no fault with the page" sh -c 'curl --silent --fail --max-time 20 http://127.0.0.1:9464/metrics | promtool check metrics'
 
 # The shipped alerts, but for how long they must hold: a test does not wait for minutes.
 sed 's/^\( *for:\) .*/\1 5s/' "$shipped/agentguard.rules.yml" >"$work/quick.rules.yml"
@@ -65,10 +65,10 @@ prometheus_job=$!
 
 # answers QUERY JQ: what Prometheus says to a query holds.
 answers() {
-    curl --silent --data-urlencode "query=$1" http://127.0.0.1:9090/api/v1/query | jq --exit-status ".data.result | $2"
+    curl --silent --max-time 20 --data-urlencode "query=$1" http://127.0.0.1:9090/api/v1/query | jq --exit-status ".data.result | $2"
 }
 fires() { # ALERT
-    curl --silent http://127.0.0.1:9090/api/v1/alerts |
+    curl --silent --max-time 20 http://127.0.0.1:9090/api/v1/alerts |
         jq --exit-status --arg alert "$1" '.data.alerts | any(.labels.alertname == $alert and .state == "firing")'
 }
 is_silent() { ! fires "$1"; }
@@ -82,7 +82,7 @@ for query in queries:
     query = query.replace("$instance", ".*").replace("$__rate_interval", "1m")
     body = urllib.parse.urlencode({"query": query}).encode()
     try:
-        urllib.request.urlopen("http://127.0.0.1:9090/api/v1/query", body).read()
+        urllib.request.urlopen("http://127.0.0.1:9090/api/v1/query", body, timeout=20).read()
     except urllib.error.HTTPError as error:
         sys.exit(f"{query}: {error.read().decode()}")
 PYTHON
