@@ -63,15 +63,21 @@ prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/prome
     --web.listen-address=127.0.0.1:9090 >"$work/prometheus.log" 2>&1 &
 prometheus_job=$!
 
-# answers QUERY JQ: what Prometheus says to a query holds.
-answers() {
-    curl --silent --max-time 20 --data-urlencode "query=$1" http://127.0.0.1:9090/api/v1/query | jq --exit-status ".data.result | $2"
+# ask PATH [OPTION...]: what Prometheus says; fails where it says nothing.
+ask() {
+    local path=$1
+    shift
+    curl --silent --show-error --fail --max-time 20 "$@" "http://127.0.0.1:9090$path"
 }
-fires() { # ALERT
-    curl --silent --max-time 20 http://127.0.0.1:9090/api/v1/alerts |
-        jq --exit-status --arg alert "$1" '.data.alerts | any(.labels.alertname == $alert and .state == "firing")'
+answers() { # QUERY JQ
+    local said
+    said=$(ask /api/v1/query --data-urlencode "query=$1") && jq --exit-status ".data.result | $2" <<<"$said"
 }
-is_silent() { ! fires "$1"; }
+alert_is() { # ALERT firing|silent
+    local said
+    said=$(ask /api/v1/alerts) && jq --exit-status --arg alert "$1" --arg is "$2" '
+        (.data.alerts | any(.labels.alertname == $alert and .state == "firing")) == ($is == "firing")' <<<"$said"
+}
 accepts_panels() {
     python3 - "$shipped/agentguard-dashboard.json" <<'PYTHON'
 import json, sys, urllib.error, urllib.parse, urllib.request
@@ -88,23 +94,24 @@ for query in queries:
 PYTHON
 }
 
-check "Prometheus scrapes agentd" eventually 60 answers 'up{job="agentd"}' 'any(.value[1] == "1")'
+check "Prometheus starts" eventually 60 ask /-/ready
+check "and scrapes agentd" eventually 60 answers 'up{job="agentd"}' 'any(.value[1] == "1")'
 check "it sees the canary denied" answers 'agentguard_canary_ok' 'any(.value[1] == "1")'
 check "how full the kernel's tables are" answers 'agentguard_table_entries{table="agents"} > 0' 'length == 1'
 check "how long records took" answers 'agentguard_record_lag_seconds_count > 500' 'length == 1'
 check "which configuration is in effect" answers 'agentguard_config' 'any(.metric.sha256 | length == 64)'
 check "every panel of the dashboard asks what it understands" accepts_panels
-check "no alert about a policy yet" is_silent PolicyReloadFailed
+check "no alert about a policy yet" alert_is PolicyReloadFailed silent
 mkdir -p /etc/agentguard/policies/broken
 echo 'package broken nonsense' >/etc/agentguard/policies/broken/broken.rego
 check "a policy that is wrong is refused" fails "broken.rego" agentctl policy reload
-check "and the alert fires" eventually 60 fires PolicyReloadFailed
+check "and the alert fires" eventually 60 alert_is PolicyReloadFailed firing
 rm -r /etc/agentguard/policies/broken
-check "no alert about agentd yet" is_silent AgentdDown
+check "no alert about agentd yet" alert_is AgentdDown silent
 systemctl stop agentd
-check "agentd is stopped, and the alert fires" eventually 60 fires AgentdDown
+check "agentd is stopped, and the alert fires" eventually 60 alert_is AgentdDown firing
 systemctl start agentd
-check "it is started, and the alert ends" eventually 60 is_silent AgentdDown
+check "it is started, and the alert ends" eventually 60 alert_is AgentdDown silent
 kill "$prometheus_job"
 wait "$prometheus_job" 2>/dev/null
 rm -rf /srv/monitored
