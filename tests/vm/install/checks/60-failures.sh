@@ -1,6 +1,7 @@
 # What goes wrong on hosts: full disks, a dead journal, a clock that jumps, no memory, damaged files. Enforcement goes on
 # through all of it.
 rm -f /home/dev/project/*
+dev touch /home/dev/project/tries
 agent --name steady -- sh -c '
     while [ ! -e /home/dev/project/enough ]; do
         if cat /home/dev/.ssh/id_ed25519 2>/dev/null; then echo READ; else echo denied; fi >>/home/dev/project/tries
@@ -8,7 +9,7 @@ agent --name steady -- sh -c '
     done' >/dev/null 2>&1 &
 # steady: the agent tries now, and gets nothing.
 steady() {
-    : >/home/dev/project/tries
+    dev truncate --size 0 /home/dev/project/tries
     eventually 20 sh -c 'test "$(grep -c denied /home/dev/project/tries)" -ge 3' && ! grep -q READ /home/dev/project/tries
 }
 metric() { curl --silent http://127.0.0.1:9464/metrics | sed -n "s/^$1 //p"; }
@@ -18,7 +19,8 @@ check "an agent tries all the time" steady
 systemctl stop agentd
 mkdir /var/lib/agentguard.kept
 cp -a /var/lib/agentguard/. /var/lib/agentguard.kept
-mount -t tmpfs -o size=48m,mode=0700 none /var/lib/agentguard
+size=$(du --summarize --block-size 1M /var/lib/agentguard.kept | cut -f 1)
+mount -t tmpfs -o "size=$((size + 24))M,mode=0700" none /var/lib/agentguard
 cp -a /var/lib/agentguard.kept/. /var/lib/agentguard
 systemctl start agentd
 dd if=/dev/zero of=/var/lib/agentguard/filler bs=1M 2>/dev/null
