@@ -143,6 +143,8 @@ codes! {
         "the log was found damaged; it goes on in a new segment"
     Log LOG_LOST
         "so many records could not be written"
+    Log LOG_RESTORED
+        "the state of the host, this log with it, was put back from a backup"
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ const AGENTS: &str = "agents";
 const KEYS: &str = "keys";
 const AUDIT: &str = "audit";
 
+/// What `agentctl restore` leaves for the audit log.
+const RESTORED: &str = "restored.json";
+
 const NS_PER_SEC: u64 = 1_000_000_000;
 const SEC_PER_DAY: u64 = 24 * 60 * 60;
 
@@ -164,7 +167,20 @@ pub fn open_audit(state_dir: &Path, options: agentguard_audit::Options) -> Audit
         Ok(None) => {}
         Err(error) => tracing::error!(%error, "no key could be made for this host"),
     }
+    note_restore(state_dir, &audit);
     audit
+}
+
+/// That this state comes from a backup is written down once, by the first start that can.
+fn note_restore(state_dir: &Path, audit: &Audit) {
+    let path = state_dir.join(RESTORED);
+    let Ok(text) = std::fs::read_to_string(&path) else { return };
+    let detail = serde_json::from_str(&text).unwrap_or_else(|_| serde_json::json!({"unreadable": true}));
+    tracing::warn!("the state of this host was put back from a backup");
+    let written = audit.record(AuditEntry::new(codes::LOG_RESTORED, "agentctl").detail(detail)).is_ok();
+    if written && let Err(error) = std::fs::remove_file(&path) {
+        tracing::error!(%error, "{} could not be removed: the audit log will have it twice", path.display());
+    }
 }
 
 impl Governance {
@@ -361,4 +377,26 @@ fn now_sec() -> u64 {
 
 fn after(entry: &Entry, event: Event) -> Result<Standing, GovernanceError> {
     entry.standing.after(event).map_err(|refused| GovernanceError::Refused(entry.name.clone(), refused))
+}
+
+#[cfg(test)]
+mod tests {
+    use agentguard_audit::Options;
+
+    use super::*;
+
+    #[test]
+    fn a_restore_is_written_down_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let left = folder.path().join(RESTORED);
+        std::fs::write(&left, r#"{"backup_of": "host-a"}"#).expect("a file");
+        for _ in 0..2 {
+            open_audit(folder.path(), Options::default()).close();
+        }
+        assert!(!left.exists());
+        let segment = folder.path().join("audit/audit-00000000000000000001.ndjson");
+        let text = std::fs::read_to_string(segment).expect("a log");
+        assert_eq!(text.matches("LOG_RESTORED").count(), 1, "{text}");
+        assert!(text.contains("host-a"));
+    }
 }

@@ -18,7 +18,7 @@ use crate::exit::{Failure, Outcome};
 use crate::screen::{Format, Screen, Tone};
 use crate::settings::{Settings, below};
 use manifest::{FORMAT, Manifest, What};
-pub(crate) use take::STORE;
+pub(crate) use take::{RESTORED, STORE};
 
 /// What was typed after `backup`.
 #[derive(Debug, Args)]

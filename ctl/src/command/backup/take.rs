@@ -18,6 +18,8 @@ use crate::settings::{FOLDER, Settings, below};
 
 /// The store of records, in the state directory.
 pub(crate) const STORE: &str = "records.db";
+/// What a restore leaves for agentd, in the state directory: nothing to keep.
+pub(crate) const RESTORED: &str = "restored.json";
 /// The audit log, in the state directory.
 const AUDIT: &str = "audit";
 const AUDIT_HEAD: &str = "head.json";
@@ -106,7 +108,7 @@ pub(super) fn take(
 /// What is not copied as a file among others.
 fn is_apart(name: &str) -> bool {
     let in_state = name.strip_prefix("state/").unwrap_or_default();
-    in_state == AUDIT || in_state.starts_with("audit/") || in_state.starts_with(STORE)
+    in_state == AUDIT || in_state == RESTORED || in_state.starts_with("audit/") || in_state.starts_with(STORE)
 }
 
 /// Keys that sign, words that are shown to others.

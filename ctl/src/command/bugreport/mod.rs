@@ -78,6 +78,12 @@ struct Contents {
     redacted: Vec<Redacted>,
 }
 
+/// One entry of the archive.
+struct File {
+    name: String,
+    bytes: Vec<u8>,
+}
+
 #[derive(Debug, Serialize)]
 struct Listed {
     name: String,
@@ -122,7 +128,7 @@ fn redacted(
     now: SystemTime,
     since_ns: u64,
     with_records: bool,
-) -> Result<(Vec<(String, Vec<u8>)>, Contents), Failure> {
+) -> Result<(Vec<File>, Contents), Failure> {
     let mut redactor =
         Redactor::new().map_err(|error| Failure::Failed(format!("nothing can be redacted: {error}")))?;
     let mut files = Vec::new();
@@ -136,7 +142,7 @@ fn redacted(
                 pretty(&value)?
             }
         };
-        files.push((name.to_owned(), text.into_bytes()));
+        files.push(File { name: name.to_owned(), bytes: text.into_bytes() });
     }
     let missing =
         gathered.missing.into_iter().map(|Missing { part, why }| Missing { part, why: redactor.text(&why) });
@@ -144,13 +150,13 @@ fn redacted(
         made: humantime::format_rfc3339_seconds(now).to_string(),
         since: moment::short(since_ns),
         with_records,
-        parts: files.iter().map(|(name, bytes)| Listed { name: name.clone(), bytes: bytes.len() }).collect(),
+        parts: files.iter().map(|file| Listed { name: file.name.clone(), bytes: file.bytes.len() }).collect(),
         missing: missing.collect(),
         redacted: Vec::new(),
     };
     let counted = |(kind, times): (&Kind, &usize)| Redacted { what: kind.to_string(), times: *times };
     contents.redacted = redactor.counts().iter().map(counted).collect();
-    files.insert(0, (CONTENTS.to_owned(), pretty(&contents)?.into_bytes()));
+    files.insert(0, File { name: CONTENTS.to_owned(), bytes: pretty(&contents)?.into_bytes() });
     Ok((files, contents))
 }
 
@@ -160,10 +166,10 @@ fn pretty(value: &impl Serialize) -> Result<String, Failure> {
         .map_err(|error| Failure::Failed(format!("the report could not be written: {error}")))
 }
 
-fn write(mut archive: NewArchive, files: &[(String, Vec<u8>)], now: SystemTime) -> Result<(), Failure> {
+fn write(mut archive: NewArchive, files: &[File], now: SystemTime) -> Result<(), Failure> {
     let time_sec = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let owned = Owned { mode: 0o600, uid: 0, gid: 0, time_sec };
-    for (name, bytes) in files {
+    for File { name, bytes } in files {
         let name = format!("agentguard-bugreport/{name}");
         let written = archive.file(&name, owned, bytes.len() as u64, bytes.as_slice());
         written.map_err(|error| Failure::Failed(format!("the report could not be written: {error}")))?;
@@ -222,13 +228,13 @@ mod tests {
         gathered
     }
 
-    fn made(with_records: bool) -> (Vec<(String, Vec<u8>)>, Contents) {
+    fn made(with_records: bool) -> (Vec<File>, Contents) {
         let now = UNIX_EPOCH + Duration::from_nanos(crate::samples::NOON_NS);
         redacted(gathered(), now, crate::samples::NOON_NS, with_records).unwrap()
     }
 
-    fn text_of(files: &[(String, Vec<u8>)]) -> String {
-        files.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect()
+    fn text_of(files: &[File]) -> String {
+        files.iter().map(|file| String::from_utf8_lossy(&file.bytes).into_owned()).collect()
     }
 
     #[test]
@@ -246,7 +252,7 @@ mod tests {
         for secret in ["alice", "secret-path", "origin"] {
             assert!(!text.contains(secret), "{secret}: {text}");
         }
-        assert_eq!(files[0].0, CONTENTS);
+        assert_eq!(files[0].name, CONTENTS);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use rusqlite::Connection;
 
 use super::read::{self, Sink};
 use super::stamp;
-use crate::command::backup::STORE;
 use crate::command::backup::manifest::{Entry, Manifest, STATE, What};
+use crate::command::backup::{RESTORED, STORE};
 use crate::exit::Failure;
 use crate::settings::below;
 
@@ -114,6 +114,9 @@ fn write(
     if let Some(store) = target(exchanges, &format!("{STATE}/{STORE}")).filter(|store| store.is_file()) {
         renumber(&store, now).map_err(|error| changed_nothing(&store, &error))?;
     }
+    if let Some(note) = target(exchanges, &format!("{STATE}/{RESTORED}")) {
+        tell_agentd(&note, manifest).map_err(|error| changed_nothing(&note, &error))?;
+    }
     // Owners and modes last: a folder that may not be written is written until then.
     for entry in manifest.entries.iter().rev() {
         if let Some(path) = target(exchanges, &entry.path) {
@@ -174,6 +177,15 @@ impl Write for Durable {
     fn flush(&mut self) -> io::Result<()> {
         self.0.sync_all()
     }
+}
+
+/// The audit log should say that it was put back; agentd writes it.
+fn tell_agentd(note: &Path, manifest: &Manifest) -> io::Result<()> {
+    let by = format!("uid {}", nix::unistd::getuid());
+    let detail = serde_json::json!({ "backup_of": manifest.host, "made": manifest.time, "by": by });
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(note)?;
+    file.write_all(detail.to_string().as_bytes())?;
+    file.sync_all()
 }
 
 /// A secret of this host, as it is.

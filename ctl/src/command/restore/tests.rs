@@ -100,14 +100,16 @@ impl Host {
         said(|screen| restore::run(&parsed(&words), screen))
     }
 
-    /// Path to mode and content of everything, without what SQLite writes beside its file.
+    /// Path to mode and content of everything, without what SQLite writes beside its file and the note for agentd.
     fn files(&self) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
         let mut all = BTreeMap::new();
         for top in ["var/lib/agentguard", "etc/agentguard"] {
             list(&self.path(top), &mut all);
         }
         all.into_iter()
-            .filter(|(path, _)| !path.to_string_lossy().contains("records.db"))
+            .filter(|(path, _)| {
+                !path.to_string_lossy().contains("records.db") && !path.ends_with("restored.json")
+            })
             .map(|(path, found)| (path.strip_prefix(self.root.path()).unwrap().to_owned(), found))
             .collect()
     }
@@ -167,6 +169,8 @@ fn a_lost_host_is_as_it_was_with_keys() {
     let serial: i64 = store.query_row("SELECT seq FROM sqlite_sequence", [], |row| row.get(0)).unwrap();
     assert_eq!((name.as_str(), version), ("coder", 3));
     assert!(serial > 1_000_000, "{serial} may be that of a label in the kernel");
+    let note = fs::read_to_string(host.path("var/lib/agentguard/restored.json")).unwrap();
+    assert!(note.contains("\"backup_of\""), "{note}");
 }
 
 #[test]

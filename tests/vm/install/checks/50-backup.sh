@@ -66,6 +66,7 @@ check "the agent starts by the proof that it had" kept 'echo two >>/srv/kept/fil
 check "and is blocked elsewhere, as before" fails "Operation not permitted|cannot create" kept 'echo two >/srv/other'
 check "its old records are there" says "/srv/other" agentctl events --agent kept --verdict deny
 check "the audit log is intact" agentctl audit verify
+check "and says that it was put back" says LOG_RESTORED agentctl audit show -o ndjson
 check "what was there is beside it" sh -c "ls -d $state.before-restore-*"
 rm -rf "$state".before-restore-* /etc/agentguard.before-restore-*
 
