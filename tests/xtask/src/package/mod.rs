@@ -67,6 +67,10 @@ pub(crate) fn run_verb(args: &PackageArgs) -> Result<ExitCode> {
         out: out.canonicalize()?,
         quick: args.kind == Kind::Check,
     };
+    // Two at once would remove each other's work.
+    std::fs::create_dir_all(&packing.work)?;
+    let lock = std::fs::File::create(packing.work.join("lock"))?;
+    lock.lock().with_context(|| packing.work.display().to_string())?;
     let staged = match args.kind {
         Kind::Check => return check::run_all(&packing, &programs),
         Kind::Deb => {
