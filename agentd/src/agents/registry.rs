@@ -12,6 +12,7 @@ mod sweep;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use agentguard_api::report::{AgentState, AgentView, UNREGISTERED};
@@ -59,6 +60,8 @@ pub struct Registry {
     compiler: Compiler,
     degraded: Degraded,
     agents: Mutex<Agents>,
+    /// How many [`Agents::strangers`] there are.
+    strangers: AtomicUsize,
 }
 
 /// What does not change while agentd runs.
@@ -151,7 +154,8 @@ impl Registry {
         let agents = Mutex::new(Agents { connection, running: HashMap::new(), strangers: Vec::new() });
         let Settings { degraded, guardrails } = settings;
         let compiler = Compiler::beside(guardrails);
-        Ok(Self { kernel, store, directory, policy, tally, governance, compiler, degraded, agents })
+        let strangers = AtomicUsize::new(0);
+        Ok(Self { kernel, store, directory, policy, tally, governance, compiler, degraded, agents, strangers })
     }
 
     /// The policy in use.
@@ -173,6 +177,11 @@ impl Registry {
     /// Agents that run, as they are stored.
     pub fn running(&self) -> Result<Vec<StoredAgent>, RegistryError> {
         Ok(stored::list(&self.store.reader()?, 0)?)
+    }
+
+    /// How many agents only the kernel knows.
+    pub fn strangers(&self) -> usize {
+        self.strangers.load(Ordering::Relaxed)
     }
 
     /// Frees an agent's processes.

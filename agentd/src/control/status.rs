@@ -14,7 +14,16 @@ pub(super) fn status(daemon: &Daemon) -> Result<Status, tonic::Status> {
     let agents = daemon.registry.running().map_err(refusal)?;
     let lost = daemon.counts.lost().into_iter().map(|(stage, count)| (stage.to_owned(), count)).collect();
     let store = daemon.store.status().map_err(store_failed)?;
-    let problems = problems(&canary, &counters, store.set_aside.as_deref());
+    let mut problems = problems(&canary, &counters, store.set_aside.as_deref());
+    if let Some(problem) = daemon.registry.governance().audit().standing().problem {
+        problems.push(format!("the audit log can not be written, so nothing is started or promoted: {problem}"));
+    }
+    match daemon.registry.strangers() {
+        0 => {}
+        count => problems.push(format!(
+            "{count} agents are in the kernel and not in the store; they stay governed until their processes end"
+        )),
+    }
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),

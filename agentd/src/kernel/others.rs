@@ -15,6 +15,10 @@ use super::maps::failed;
 use super::tasks;
 use super::wire::value_of;
 
+/// The first layout, before they were hashes, and how long those are.
+const FIRST: &str = "v1";
+const DIGITS: usize = 12;
+
 /// What is pinned beside the maps of this agentd.
 pub(super) struct Others(Vec<Other>);
 
@@ -30,7 +34,7 @@ impl Others {
     /// # Errors
     /// When programs are pinned there whose labels can not be read: they must stay, and so nothing else may start.
     pub(super) fn below(root: &Path, own: &str) -> Result<Self, KernelError> {
-        let layouts = list(root)?.into_iter().filter(|layout| layout.is_dir() && !layout.ends_with(own));
+        let layouts = list(root)?.into_iter().filter(|layout| is_layout(layout) && !layout.ends_with(own));
         layouts.map(Other::open).collect::<Result<_, _>>().map(Self)
     }
 
@@ -112,6 +116,12 @@ impl Other {
     }
 }
 
+/// Whether an agentd names its folder so. A second agentd may have pins of its own below this root.
+fn is_layout(folder: &Path) -> bool {
+    let name = folder.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    name == FIRST || name.len() == DIGITS && name.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
 /// How the entry of an agent begins: serial and mode.
 type Beginning = [u32; 2];
 
@@ -126,4 +136,16 @@ fn is_in_force(agents: &MapHandle, label: &types::label) -> Result<bool, KernelE
 fn remove_folder(folder: &Path) -> Result<(), KernelError> {
     std::fs::remove_dir(folder)
         .map_err(|source| KernelError::System { what: format!("removing {}", folder.display()), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_layouts_are_told_from_those_of_a_second_agentd() {
+        assert!(is_layout(Path::new("/sys/fs/bpf/agentguard/v1")));
+        assert!(is_layout(&Path::new("/sys/fs/bpf/agentguard").join(super::super::load::LAYOUT)));
+        assert!(!is_layout(Path::new("/sys/fs/bpf/agentguard/second")));
+    }
 }

@@ -1,6 +1,7 @@
 //! After a restart of agentd: the kernel went on enforcing by itself; here agentd learns again whom it governs.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use agentguard_api::report::AgentState;
 
@@ -50,6 +51,7 @@ impl Registry {
     fn keep_strangers(&self, agents: &mut Agents) -> Result<(), RegistryError> {
         let known: Vec<_> = agents.running.values().map(|running| running.stored.key).collect();
         agents.strangers = self.kernel.agents()?.into_iter().filter(|key| !known.contains(key)).collect();
+        self.strangers.store(agents.strangers.len(), Ordering::Relaxed);
         if let Some(newest) = agents.strangers.iter().map(|stranger| stranger.serial).max() {
             stored::serials_go_on_after(&agents.connection, newest)?;
             tracing::error!(

@@ -1,6 +1,7 @@
 //! Ends agents that have ended by themselves, so that their slots are free again.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use agentguard_api::report::AgentState;
@@ -28,6 +29,7 @@ impl Registry {
             let is_gone = self.kernel.tasks_of(*stranger).is_ok_and(|tasks| tasks.is_empty());
             !(is_gone && self.kernel.release(*stranger).is_ok())
         });
+        self.strangers.store(agents.strangers.len(), Ordering::Relaxed);
         for agent in finished {
             let name = agent.name.clone();
             if let Err(error) = self.end(&mut agents, agent, AgentState::Finished) {

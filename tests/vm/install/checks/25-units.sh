@@ -50,6 +50,22 @@ check "its main process is the agent itself" says "^sleep$" eventually 20 sh -c 
     grep -x sleep "/proc/$(systemctl show --property MainPID --value agentd-agent@caretaker)/comm"'
 systemctl stop agentd-agent@caretaker
 check "its unit ends it" eventually 20 fails "" pgrep --uid agentguard-agent
+
+# As at boot: agentd first, and without agentd no agent.
+since() { systemctl show --property "$1" --value "$2"; }
+systemctl stop agentd
+check "its unit starts agentd" systemctl start agentd-agent@caretaker
+check "and the agent only once agentd enforces" \
+    test "$(since ActiveEnterTimestampMonotonic agentd)" -lt "$(since ExecMainStartTimestampMonotonic agentd-agent@caretaker)"
+systemctl stop agentd-agent@caretaker agentd
+rm -f /srv/caretaker/user
+mv /usr/sbin/agentd "$work/agentd"
+systemctl start agentd-agent@caretaker 2>/dev/null
+sleep 7 # longer than it waits before it tries again
+check "where agentd can not start, the agent does not either" test ! -e /srv/caretaker/user
+mv "$work/agentd" /usr/sbin/agentd
+check "it does by itself once agentd is back" eventually 180 test -s /srv/caretaker/user
+systemctl stop agentd-agent@caretaker
 check "it is revoked" agentctl agent revoke caretaker --because "the test ends"
 check "and its unit starts it no more" fails "" sh -c '
     rm -f /srv/caretaker/user; systemctl start agentd-agent@caretaker; sleep 3; test -e /srv/caretaker/user'

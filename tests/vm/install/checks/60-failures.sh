@@ -12,7 +12,6 @@ steady() {
     dev truncate --size 0 /home/dev/project/tries
     eventually 20 sh -c 'test "$(grep -c denied /home/dev/project/tries)" -ge 3' && ! grep -q READ /home/dev/project/tries
 }
-metric() { curl --silent http://127.0.0.1:9464/metrics | sed -n "s/^$1 //p"; }
 check "an agent tries all the time" steady
 
 # A disk that is full: state on a file system of its own, which a test can fill.
@@ -24,14 +23,15 @@ mount -t tmpfs -o "size=$((size + 24))M,mode=0700" none /var/lib/agentguard
 cp -a /var/lib/agentguard.kept/. /var/lib/agentguard
 systemctl start agentd
 dd if=/dev/zero of=/var/lib/agentguard/filler bs=1M 2>/dev/null
-agent -- sh -c 'for n in 1 2 3 4 5 6 7 8; do cat /home/dev/.ssh/id_ed25519; done' >/dev/null 2>&1
 check "with a full disk the agent is denied as ever" steady
 check "agentd runs on" systemctl is-active agentd
-check "and says that it can not write" says "disk is full|No space left" eventually 30 sh -c '
-    { agentctl status; journalctl --boot --unit agentd --no-pager; } | grep -Ei "disk is full|No space left"'
+check "and starts nobody, as it could not write that down" fails "audit log" agent -- true
+check "its status says so" says "the audit log can not be written" agentctl status
+check "and its metrics" eventually 30 sh -c 'curl --silent http://127.0.0.1:9464/metrics | grep -qx "agentguard_audit_ok 0.0"'
+check "and the journal" says "audit log can not be written" journalctl --boot --unit agentd --no-pager
 rm /var/lib/agentguard/filler
-check "with room again it writes" eventually 60 sh -c 'agentctl run --spec coding-agent --set workspace=/home/dev/project -- true'
-check "what it could not write it counted, and the audit log holds together" agentctl audit verify
+check "with room again it does" eventually 60 agent -- true
+check "and the audit log holds together" agentctl audit verify
 systemctl stop agentd
 umount /var/lib/agentguard
 rm -r /var/lib/agentguard.kept
@@ -77,7 +77,8 @@ check "agentd is not" test "$(systemctl show --property MainPID --value agentd)"
 systemctl stop agentd
 head -c 65536 /dev/urandom | dd of=/var/lib/agentguard/records.db conv=notrunc bs=4096 seek=1 2>/dev/null
 systemctl start agentd
-check "with a damaged store agentd starts" agentctl status
+check "with a damaged store agentd starts, and says so" says "put aside as /var/lib/agentguard/records.db.damaged-" agentctl status
+check "and whom it only knows from the kernel" says "1 agents are in the kernel and not in the store" agentctl status
 check "and keeps what was left of it" sh -c 'ls /var/lib/agentguard/records.db.* | grep -v -e -wal -e -shm'
 check "the agent is denied as ever" steady
 cp /etc/agentguard/agentd.toml "$work/agentd.toml.good"
