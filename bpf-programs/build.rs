@@ -52,7 +52,8 @@ fn layout(headers: &[&str]) -> Result<String> {
     for header in headers {
         let text = fs::read_to_string(header).with_context(|| (*header).to_owned())?;
         let mut pieces = text.split("/*");
-        let code = pieces.next().into_iter().chain(pieces.filter_map(|piece| Some(piece.split_once("*/")?.1)));
+        let code =
+            pieces.next().into_iter().chain(pieces.filter_map(|piece| Some(piece.split_once("*/")?.1)));
         let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
         hash.update(words.join(" "));
     }

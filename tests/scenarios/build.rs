@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const GROUPS: [&str; 8] =
-    ["files", "exec", "identity", "network", "daemon", "process", "hold", "ungoverned"];
+const GROUPS: [&str; 8] = ["files", "exec", "identity", "network", "daemon", "process", "hold", "ungoverned"];
 
 fn main() -> io::Result<()> {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?);

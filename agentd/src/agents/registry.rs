@@ -155,7 +155,18 @@ impl Registry {
         let Settings { degraded, guardrails } = settings;
         let compiler = Compiler::beside(guardrails);
         let strangers = AtomicUsize::new(0);
-        Ok(Self { kernel, store, directory, policy, tally, governance, compiler, degraded, agents, strangers })
+        Ok(Self {
+            kernel,
+            store,
+            directory,
+            policy,
+            tally,
+            governance,
+            compiler,
+            degraded,
+            agents,
+            strangers,
+        })
     }
 
     /// The policy in use.

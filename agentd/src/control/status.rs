@@ -16,7 +16,8 @@ pub(super) fn status(daemon: &Daemon) -> Result<Status, tonic::Status> {
     let store = daemon.store.status().map_err(store_failed)?;
     let mut problems = problems(&canary, &counters, store.set_aside.as_deref());
     if let Some(problem) = daemon.registry.governance().audit().standing().problem {
-        problems.push(format!("the audit log can not be written, so nothing is started or promoted: {problem}"));
+        problems
+            .push(format!("the audit log can not be written, so nothing is started or promoted: {problem}"));
     }
     match daemon.registry.strangers() {
         0 => {}

@@ -11,8 +11,7 @@ const THREAT_MODEL: &str = "../../docs/THREAT-MODEL.md";
 /// The part that holds the tables.
 const HEADING: &str = "## Tried ways around\n";
 /// Groups whose scenarios are ways around.
-const GROUPS: [Group; 5] =
-    [Group::Files, Group::Exec, Group::Identity, Group::Network, Group::Daemon];
+const GROUPS: [Group; 5] = [Group::Files, Group::Exec, Group::Identity, Group::Network, Group::Daemon];
 
 fn counts() -> String {
     let scenarios = load_all().unwrap_or_else(|error| panic!("{error}"));

@@ -1,8 +1,9 @@
 # From nothing to a host that governs.
 
-# files: all there are, but for what a running system writes.
+# files: all there are, but for what a running system writes and what agents were given to work in.
 files() {
     find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /share -o \
+        -path /home -o -path /root -o -path /srv -o \
         -path /var/lib/dpkg -o -path /var/log -o -path /var/cache -o -path /var/tmp \) -prune -o -print | LC_ALL=C sort
 }
 files >"$work/before"
