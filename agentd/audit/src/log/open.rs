@@ -63,6 +63,8 @@ impl AuditLog {
     ) -> Result<Self, AuditError> {
         files::make_dir(dir)?;
         let lock = lock(dir)?;
+        // A key that does not sign is found before anything is written: whoever opens tries again and again.
+        signer.sign(SELF.as_bytes())?;
         let left = survey(dir)?;
         let sync = options.fsync != super::Fsync::Never;
         let (segment, since_ns) = match &left.how {

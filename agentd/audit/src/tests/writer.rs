@@ -209,6 +209,17 @@ fn a_key_that_does_not_sign_is_not_taken_and_records_go_on_without_it() {
 }
 
 #[test]
+fn trying_to_open_with_a_key_that_does_not_sign_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), 3);
+    let before = codes_of(dir.path());
+    for _ in 0..3 {
+        assert!(AuditLog::open(dir.path(), options(), Arc::new(Key("broken")), NOON).is_err());
+    }
+    assert_eq!(codes_of(dir.path()), before);
+}
+
+#[test]
 fn an_entry_that_cannot_be_written_is_counted() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path(), NOON);

@@ -3,7 +3,7 @@ echo 'log_level = "debug" # of the operator' >"$work/agentd.toml"
 cp "$work/agentd.toml" /etc/agentguard/agentd.toml
 
 agent --name tries -- sh -c '
-    while :; do
+    while [ ! -e /home/dev/project/enough ]; do
         if cat /home/dev/.ssh/id_ed25519 2>/dev/null; then touch /home/dev/project/escaped; fi
         echo >>/home/dev/project/tries
     done' >/dev/null 2>&1 &
@@ -20,6 +20,7 @@ check "the agent runs on" says '"tries"' agentctl agents -o json
 tries=$(wc -c </home/dev/project/tries)
 check "and goes on trying" eventually 20 sh -c "test \$(wc -c </home/dev/project/tries) -gt $tries"
 check "it never read the key" test ! -e /home/dev/project/escaped
-kill "$agent_job" 2>/dev/null
-wait "$agent_job" 2>/dev/null
+touch /home/dev/project/enough
+wait "$agent_job"
+rm -f /home/dev/project/*
 check "new agents are governed" fails "Operation not permitted" agent -- cat /home/dev/.ssh/id_ed25519

@@ -25,11 +25,11 @@ check "without agentd a report has what there is" sh -c "
 check "agentd is back" sh -c "systemctl start agentd && agentctl status"
 
 check "the log level is that of the configuration" says "as configured" agentctl log-level
-check "root changes it" says "^debug.*until agentd restarts" agentctl log-level debug
+check "root changes it" says "^trace.*until agentd restarts" agentctl log-level trace
 check "that is a line of the journal" says "changed the log level" eventually 10 \
     sh -c 'journalctl --unit agentd --since -1min | grep "changed the log level"'
 check "what is no level is refused" fails "no log level" agentctl log-level loud
-check "a member may look" says "^debug" dev agentctl log-level
+check "a member may look" says "^trace" dev agentctl log-level
 check "and not change it" fails "policy_admin" dev agentctl log-level info
 check "a restart ends it" sh -c 'systemctl restart agentd && agentctl log-level | grep -q "as configured"'
 
