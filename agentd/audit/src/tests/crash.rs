@@ -1,5 +1,7 @@
 //! How a log is opened that was not closed, or was damaged.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 /// A log as a crash leaves it: everything before the last record attested.
@@ -114,13 +116,28 @@ fn damage_begins_a_new_segment_and_touches_nothing() {
     }
 }
 
+/// A key that is lost while a log is opened.
+struct SignsOnce(AtomicBool);
+
+impl Signer for SignsOnce {
+    fn key_id(&self) -> &str {
+        "host"
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let key = if self.0.swap(true, Ordering::Relaxed) { "broken" } else { "host" };
+        Key(key).sign(message)
+    }
+}
+
 /// A closed log whose next start came no further than its first records: they are signed by the start after it.
 #[test]
 fn a_start_that_failed_after_an_end_in_order_is_no_tampering() {
     let dir = tempfile::tempdir().unwrap();
     written(dir.path(), 3);
     for _ in 0..2 {
-        let failed = AuditLog::open(dir.path(), options(), Arc::new(Key("broken")), NOON + 10);
+        let key = Arc::new(SignsOnce(AtomicBool::new(false)));
+        let failed = AuditLog::open(dir.path(), options(), key, NOON + 10);
         assert!(matches!(failed, Err(crate::AuditError::Sign(_))));
     }
     append_bytes(segments(dir.path()).last().unwrap(), b"{\"actor\"");
