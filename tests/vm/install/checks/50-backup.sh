@@ -62,9 +62,9 @@ check "the host is lost" fails "" test -e "$state/agents"
 check "it is restored" agentctl restore "$work/keys.tar.gz"
 check "modes are as they were" test "$(stat -c %a "$state" "$state"/keys/*.key | sort -u | xargs)" = "600 700"
 check "agentd starts with it" begin
+check "its old records are there" says "/srv/other" agentctl events --verdict deny --path /srv/other
 check "the agent starts by the proof that it had" kept 'echo two >>/srv/kept/file'
 check "and is blocked elsewhere, as before" fails "Operation not permitted|cannot create" kept 'echo two >/srv/other'
-check "its old records are there" says "/srv/other" agentctl events --agent kept --verdict deny
 check "the audit log is intact" agentctl audit verify
 check "and says that it was put back" says LOG_RESTORED agentctl audit show -o ndjson
 check "what was there is beside it" sh -c "ls -d $state.before-restore-*"
