@@ -91,4 +91,4 @@ check "until its public half is trusted" agentctl keys trust "$work/old.pub" --l
 check "then the agent starts" kept 'echo four >>/srv/kept/file'
 check "and the audit log is intact from its beginning" agentctl audit verify
 rm -rf "$state".before-restore-* /etc/agentguard.before-restore-* /srv/kept
-check "the agent is deleted" agentctl agent delete kept --because "the test is over"
+check "the agent is deleted" agentctl agent delete --yes kept --because "the test is over"
