@@ -52,6 +52,9 @@ const HALVES: [(&str, [&str; 8]); 2] = [
     ("work and agentd", ["--only", "daemon", "--only", "process", "--only", "hold", "--only", "ungoverned"]),
 ];
 
+/// Topics of a host's life with the deb; with `--full` also those that take long: monitoring, backups, failures.
+const TOPICS: [&str; 6] = ["install", "agent", "units", "upgrade", "no-gap", "remove"];
+
 /// Kernels on which held requests are put under stress: the first one always, the other with `--full`.
 const STRESSED: [&str; 2] = ["6.1", "newest"];
 
@@ -115,7 +118,7 @@ fn in_vms(workspace: &Path, build: &Build, full: bool) -> Result<Vec<(String, Co
     let [most, differing @ ..] = &BOOTS;
     let mut programs = scenarios(most, full)?;
     programs.push(governance(workspace, full)?);
-    programs.push(install(workspace, build)?);
+    programs.push(install(workspace, build, full)?);
     let stressed = if full { STRESSED.len() } else { 1 };
     for kernel in STRESSED.into_iter().take(stressed) {
         programs.push(holds(workspace, kernel, full)?);
@@ -178,11 +181,13 @@ fn checked_packages(build: &Build) -> PathBuf {
 }
 
 /// The life of the deb on a host without AgentGuard.
-fn install(workspace: &Path, build: &Build) -> Result<(String, Command)> {
+fn install(workspace: &Path, build: &Build, full: bool) -> Result<(String, Command)> {
     let mut command = vm()?;
     command.args(["--bare", "--timeout", SCENARIOS_TIMEOUT_SEC, "--share"]);
     command.arg(workspace.join("tests/vm/install")).arg("--share").arg(checked_packages(build));
-    command.args(["--", "bash", "/share/install/run.sh", "/share/check"]);
+    command.args(["--", "env", if full { "PAUSE=0" } else { "PAUSE=0.002" }]);
+    command.args(["bash", "/share/install/run.sh", "/share/check"]);
+    command.args(if full { [].as_slice() } else { &TOPICS });
     Ok(("VM install".to_owned(), command))
 }
 

@@ -1,9 +1,12 @@
 # Two agents try what they may not as fast as they can, each on a processor of its own, while agentd is killed, restarted,
 # reloaded, replaced by another package and by one with other maps. Nothing gets through, and nobody else notices.
+#
+# PAUSE: seconds between two tries. With 0 an emulated processor now and then never comes out of a kernel function that is just
+# patched, when both run it at that moment (QEMU 7.2): the VM hangs then, and no real one would.
 kills=30
 cat >"$work/agent.py" <<'PY'
-import errno, os, sys
-name = sys.argv[1]
+import errno, os, sys, time
+name, pause = sys.argv[1], float(sys.argv[2])
 tries = read = denied = broken = 0
 while not os.path.exists("/home/dev/project/enough"):
     tries += 1
@@ -16,6 +19,8 @@ while not os.path.exists("/home/dev/project/enough"):
         os.close(os.open("/home/dev/project/notes", os.O_RDONLY))
     except OSError:
         broken += 1
+    if pause:
+        time.sleep(pause)
 print(f"{tries} tries, {read} read, {denied} denied, {broken} broken", file=open(f"/home/dev/project/{name}", "w"))
 PY
 # Not governed: files, processes, sockets, signals. Nothing of it may fail.
@@ -46,12 +51,12 @@ echo mine >/home/dev/project/notes
 chown -R dev:dev /home/dev/project
 
 for number in 0 1; do
-    agent --name "tight-$number" -- taskset --cpu-list "$number" python3 /home/dev/project/agent.py "result-$number" \
+    agent --name "tight-$number" -- taskset --cpu-list "$number" python3 /home/dev/project/agent.py "result-$number" "${PAUSE:-0}" \
         >/dev/null 2>&1 &
 done
 dev python3 /home/dev/project/neighbour.py >"$work/neighbour.log" 2>&1 &
 both_run() { [ "$(agentctl agents -o json | jq '[.[] | select(.name | startswith("tight-")) | select(.processes > 0)] | length')" -eq 2 ]; }
-check "two agents try without pause" eventually 60 both_run
+check "two agents try again and again" eventually 60 both_run
 
 # Most of these meet an agentd that is just taking over.
 for _ in $(seq "$kills"); do
