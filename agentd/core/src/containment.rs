@@ -13,8 +13,6 @@ use crate::rule::{Network, Ports, Protocol, Rule, Scope, Source};
 use crate::spec::ResolvedSpec;
 use crate::verdict::{Layer, Verdict};
 
-/// What changes something.
-const CHANGES: [PathOp; 5] = [PathOp::Write, PathOp::Create, PathOp::Delete, PathOp::Attr, PathOp::Link];
 /// Writing to these keeps nothing.
 const DEVICES: &str = "/dev/{null,zero,full,random,urandom,tty,pts/*}";
 const DNS_PORT: u16 = 53;
@@ -36,7 +34,8 @@ pub fn contained(spec: &ResolvedSpec, scratch: &Path) -> Vec<Rule> {
     let path = |ops: &[PathOp], pattern: String| Scope::Path { ops: ops.to_vec(), pattern, sha256: None };
 
     let scratch = Pattern::escape(&scratch.to_string_lossy());
-    let everything: Vec<PathOp> = CHANGES.into_iter().chain([PathOp::Read, PathOp::Connect]).collect();
+    let everything: Vec<PathOp> =
+        PathOp::CHANGES.into_iter().chain([PathOp::Read, PathOp::Connect]).collect();
     for (id, pattern) in [("scratch", scratch.clone()), ("scratch.files", format!("{scratch}/**"))] {
         rules.push(rule(id, Verdict::Allow, path(&everything, pattern), "scratch directory of the sandbox"));
     }
@@ -44,7 +43,7 @@ pub fn contained(spec: &ResolvedSpec, scratch: &Path) -> Vec<Rule> {
     rules.push(rule("devices", Verdict::Allow, keeps_nothing, "keeps nothing"));
     let no_writes =
         "in the sandbox an agent writes to its scratch directory only; promote it to let it write";
-    rules.push(rule("persistent_writes", Verdict::Deny, path(&CHANGES, "**".to_owned()), no_writes));
+    rules.push(rule("persistent_writes", Verdict::Deny, path(&PathOp::CHANGES, "**".to_owned()), no_writes));
     let no_privilege = "in the sandbox an agent raises no privilege";
     let privileged = Scope::Class { op: ClassOp::ExecPrivileged };
     rules.push(rule("privileged", Verdict::Deny, privileged, no_privilege));

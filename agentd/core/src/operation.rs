@@ -40,6 +40,9 @@ pub enum PathOp {
 }
 
 impl PathOp {
+    /// What changes something.
+    pub const CHANGES: [Self; 5] = [Self::Write, Self::Create, Self::Delete, Self::Attr, Self::Link];
+
     /// Every operation, in the order of the kernel's rows.
     pub const ALL: [Self; 12] = [
         Self::Read,

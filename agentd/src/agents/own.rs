@@ -11,8 +11,6 @@ use agentguard_core::verdict::{Layer, Severity, Verdict};
 
 use crate::config::{Config, DEFAULT_PATH, SHIPPED_POLICIES};
 
-/// What changes something.
-const CHANGES: [PathOp; 5] = [PathOp::Write, PathOp::Create, PathOp::Delete, PathOp::Attr, PathOp::Link];
 /// What looks into something or uses it.
 const USES: [PathOp; 4] = [PathOp::Read, PathOp::Connect, PathOp::Exec, PathOp::MapExec];
 /// Folders of units that could start something else in agentd's place.
@@ -41,7 +39,7 @@ pub fn guardrails(config: &Config) -> Vec<Rule> {
     for pattern in changed.chain(units).chain([escaped(&program)]) {
         rules.push(rule(
             "files",
-            path(&CHANGES, pattern),
+            path(&PathOp::CHANGES, pattern),
             "agentd's own programs, policy, state and sockets",
         ));
     }

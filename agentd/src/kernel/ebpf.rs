@@ -68,14 +68,17 @@ impl Ebpf {
                 "this kernel has no BPF task storage; AgentGuard needs Linux 6.1 or later, see agentctl doctor".to_owned(),
             ));
         }
-        if options.pin_root.is_dir() {
-            Others::below(&options.pin_root, load::LAYOUT)?;
-        }
+        // Before anything is attached: beside programs that can not be understood nothing may start.
+        let others = match options.pin_root.is_dir() {
+            true => Others::below(&options.pin_root, load::LAYOUT)?,
+            false => Others::default(),
+        };
         let mut reasons = Vec::new();
         for backend in candidates(options.backend) {
             match Self::load_backend(options, backend, &kernel) {
                 Ok(mut loaded) => {
                     loaded.missing.extend(reasons);
+                    loaded.others = Mutex::new(others);
                     return Ok(loaded);
                 }
                 Err(error) if options.backend.is_some() => return Err(error),
@@ -108,7 +111,7 @@ impl Ebpf {
             canary: Canary::prepare(&cgroups::mount_point()?, &options.run_dir)?,
             ring: Mutex::new(Ring::open(&maps.events)?),
             held_ring: Mutex::new(Ring::open(&maps.held_events)?),
-            others: Mutex::new(Others::below(&options.pin_root, load::LAYOUT)?),
+            others: Mutex::default(),
             labeller: Mutex::new(labeller),
             file_reporter,
             maps,

@@ -20,6 +20,7 @@ const FIRST: &str = "v1";
 const DIGITS: usize = 12;
 
 /// What is pinned beside the maps of this agentd.
+#[derive(Default)]
 pub(super) struct Others(Vec<Other>);
 
 struct Other {

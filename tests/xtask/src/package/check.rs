@@ -135,17 +135,15 @@ fn is_too_new(need: &str) -> bool {
 }
 
 /// A shell, the libraries that the programs are linked to, and nothing else: so that scriptlets and programs really run.
-fn small_root(root: &Path, deb: &Path) -> Result<()> {
+fn small_root(root: &Path, unpacked: &Path) -> Result<()> {
     for folder in ["bin", "etc", "var/lib/rpm", "tmp"] {
         fs::create_dir_all(root.join(folder))?;
     }
     let busybox = run(tool("sh").args(["-c", "command -v busybox"]))?;
     fs::copy(busybox.trim(), root.join("bin/busybox"))?;
     symlink("busybox", root.join("bin/sh"))?;
-    let unpacked = tempfile::tempdir()?;
-    run(tool("dpkg-deb").arg("--extract").arg(deb).arg(unpacked.path()))?;
     for program in PROGRAMS {
-        for word in run(tool("ldd").arg(unpacked.path().join(program)))?.split_whitespace() {
+        for word in run(tool("ldd").arg(unpacked.join(program)))?.split_whitespace() {
             if let Some(path) = word.strip_prefix('/') {
                 let target = root.join(path);
                 fs::create_dir_all(target.parent().context("a library at /")?)?;
@@ -159,7 +157,9 @@ fn small_root(root: &Path, deb: &Path) -> Result<()> {
 fn lives_in_a_root(rpms: &[PathBuf; 2], deb: &Path) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let root = folder.path();
-    small_root(root, deb)?;
+    let unpacked = tempfile::tempdir()?;
+    run(tool("dpkg-deb").arg("--extract").arg(deb).arg(unpacked.path()))?;
+    small_root(root, unpacked.path())?;
     let rpm = |arguments: &[&str]| {
         // Which packages there are is not asked: the root has none, and what this one needs is checked by itself.
         let mut command = tool("rpm");
@@ -170,7 +170,7 @@ fn lives_in_a_root(rpms: &[PathBuf; 2], deb: &Path) -> Result<()> {
     let before = files(root)?;
 
     rpm(&["--install", &first.to_string_lossy()]).context("install")?;
-    same_programs(root, deb)?;
+    same_programs(root, unpacked.path())?;
     for program in ["agentd", "agentctl"] {
         run(tool("chroot").arg(root).args([program, "--version"])).context("installed, it does not run")?;
     }
@@ -190,11 +190,10 @@ fn lives_in_a_root(rpms: &[PathBuf; 2], deb: &Path) -> Result<()> {
     Ok(())
 }
 
-fn same_programs(root: &Path, deb: &Path) -> Result<()> {
-    let unpacked = tempfile::tempdir()?;
-    run(tool("dpkg-deb").arg("--extract").arg(deb).arg(unpacked.path()))?;
+/// The rpm's, in a root, and the deb's, as they were unpacked.
+fn same_programs(root: &Path, unpacked: &Path) -> Result<()> {
     for program in PROGRAMS {
-        let (ours, theirs) = (digest(&root.join(program))?, digest(&unpacked.path().join(program))?);
+        let (ours, theirs) = (digest(&root.join(program))?, digest(&unpacked.join(program))?);
         ensure!(ours == theirs, "{program} of the rpm is not that of the deb");
     }
     Ok(())

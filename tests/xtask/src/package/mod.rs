@@ -71,20 +71,16 @@ pub(crate) fn run_verb(args: &PackageArgs) -> Result<ExitCode> {
     std::fs::create_dir_all(&packing.work)?;
     let lock = std::fs::File::create(packing.work.join("lock"))?;
     lock.lock().with_context(|| packing.work.display().to_string())?;
-    let staged = match args.kind {
+    let package = match args.kind {
         Kind::Check => return check::run_all(&packing, &programs),
         Kind::Deb => {
             tools::install("package", &tools::missing(&deb::NEEDED))?;
-            stage::stage(&packing, &programs)?
+            deb::make(&packing, &stage::stage(&packing, &programs)?, args.revision)?
         }
         Kind::Rpm => {
             tools::install("package", &tools::missing(&rpm::NEEDED))?;
-            stage::stage(&packing, &programs)?
+            rpm::make(&packing, &stage::stage(&packing, &programs)?, args.revision)?
         }
-    };
-    let package = match args.kind {
-        Kind::Rpm => rpm::make(&packing, &staged, args.revision)?,
-        _ => deb::make(&packing, &staged, args.revision)?,
     };
     println!("{}", package.display());
     Ok(ExitCode::SUCCESS)
