@@ -272,7 +272,10 @@ mod tests {
     #[test]
     fn counted_time_has_one_processor() {
         let timed = joined(&spec("6.1.0-50-cloud-amd64", true));
-        assert!(timed.contains("thread=multi -cpu max") && timed.contains("-smp 2") && !timed.contains("icount"), "{timed}");
+        assert!(
+            timed.contains("thread=multi -cpu max") && timed.contains("-smp 2") && !timed.contains("icount"),
+            "{timed}"
+        );
         let counted = joined(&MachineSpec { icount: true, ..spec("6.1.0-50-cloud-amd64", true) });
         assert!(counted.contains("thread=single -cpu max") && counted.contains("-smp 1"), "{counted}");
         assert!(counted.contains("-icount shift=0,sleep=off"), "{counted}");
