@@ -6,58 +6,13 @@ set -u
 here=$(dirname "$0")
 state=/var/lib/agentguard
 work=$(mktemp -d)
-passed=0
-failed=0
-failures=()
-
-# check NAME COMMAND...: the command must succeed.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        passed=$((passed + 1))
-        echo "ok      $name"
-    else
-        failed=$((failed + 1))
-        failures+=("$name")
-        echo "FAILED  $name"
-        sed 's/^/        | /' "$work/out" | tail -n 25
-    fi
-}
-
-# fails PATTERN COMMAND...: the command must fail, and say something that matches.
-fails() {
-    local pattern=$1 said
-    shift
-    if said=$("$@" 2>&1); then
-        printf 'it succeeded:\n%s\n' "$said"
-        return 1
-    fi
-    grep -Eq -- "$pattern" <<<"$said" || { printf 'it failed, but said:\n%s\n' "$said"; return 1; }
-}
-
-# says PATTERN COMMAND...: what the command prints must match, whatever its status.
-says() {
-    local pattern=$1 said
-    shift
-    said=$("$@" 2>&1)
-    grep -Eq -- "$pattern" <<<"$said" || { printf 'it said:\n%s\n' "$said"; return 1; }
-}
+# shellcheck source=tests/vm/lib/checks.sh
+. "$here/../lib/checks.sh"
 
 start() { agentctl agent start worker -- sh -c "$1"; }
 state_is() { says "\"state\": \"$2\"" agentctl agent show "$1" -o json; }
 audited() { says "$1" agentctl audit show --limit 200 -o ndjson; }
-dev() { setpriv --reuid dev --regid dev --init-groups env HOME=/home/dev USER=dev LOGNAME=dev "$@"; }
 reload() { agentctl policy reload; }
-eventually() { # SECONDS COMMAND...
-    local left=$1
-    shift
-    until "$@"; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || return 1
-        sleep 1
-    done
-}
 
 # edit FILE PYTHON: changes the JSON in FILE, as `it`.
 edit() {
@@ -322,8 +277,4 @@ check "its history says all of it" sh -c '
 check "deleted, it is gone" sh -c 'agentctl agent delete worker --yes && ! agentctl agent show worker && test ! -e '"$agent"
 
 rm -rf /etc/agentguard/policies "$work"
-for name in "${failures[@]}"; do
-    echo "test governance: $name ... FAILED"
-done
-echo "$passed passed, $failed failed, 0 skipped"
-[ "$failed" -eq 0 ]
+summary governance

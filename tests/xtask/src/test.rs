@@ -55,6 +55,9 @@ const HALVES: [(&str, [&str; 8]); 2] = [
 /// Topics of a host's life with the deb; with `--full` also those that take long: monitoring, backups, failures.
 const TOPICS: [&str; 6] = ["install", "agent", "units", "upgrade", "no-gap", "remove"];
 
+/// What the scripts of a VM check with, shared with it beside them.
+const CHECKS: &str = "tests/vm/lib";
+
 /// Kernels on which held requests are put under stress: the first one always, the other with `--full`.
 const STRESSED: [&str; 2] = ["6.1", "newest"];
 
@@ -153,8 +156,8 @@ fn scenarios(boot: &Boot, full: bool) -> Result<Vec<(String, Command)>> {
 
 fn holds(workspace: &Path, kernel: &str, full: bool) -> Result<(String, Command)> {
     let mut command = built_vm(full)?;
-    command.args(["--kernel", kernel, "--timeout", SCENARIOS_TIMEOUT_SEC, "--share"]);
-    command.arg(workspace.join("tests/vm/holds"));
+    command.args(["--kernel", kernel, "--timeout", SCENARIOS_TIMEOUT_SEC]);
+    share(&mut command, &[workspace.join("tests/vm/holds")]);
     command.args(["--", "sh", "/share/holds/run.sh"]).args(if full { MANY_HOLDS } else { FEW_HOLDS });
     command.args(if full { HELD_GROUPS.as_slice() } else { HELD.as_slice() });
     Ok((format!("VM {kernel} holds"), command))
@@ -163,8 +166,9 @@ fn holds(workspace: &Path, kernel: &str, full: bool) -> Result<(String, Command)
 /// The life of registered agents, with everything that can be done to their files.
 fn governance(workspace: &Path, full: bool) -> Result<(String, Command)> {
     let mut command = built_vm(full)?;
-    command.args(["--timeout", SCENARIOS_TIMEOUT_SEC, "--share"]);
-    command.arg(workspace.join("tests/vm/governance")).args(["--", "bash", "/share/governance/run.sh"]);
+    command.args(["--timeout", SCENARIOS_TIMEOUT_SEC]);
+    share(&mut command, &[workspace.join(CHECKS), workspace.join("tests/vm/governance")]);
+    command.args(["--", "bash", "/share/governance/run.sh"]);
     Ok(("VM governance".to_owned(), command))
 }
 
@@ -183,12 +187,20 @@ fn checked_packages(build: &Build) -> PathBuf {
 /// The life of the deb on a host without AgentGuard.
 fn install(workspace: &Path, build: &Build, full: bool) -> Result<(String, Command)> {
     let mut command = vm()?;
-    command.args(["--bare", "--timeout", SCENARIOS_TIMEOUT_SEC, "--share"]);
-    command.arg(workspace.join("tests/vm/install")).arg("--share").arg(checked_packages(build));
+    command.args(["--bare", "--timeout", SCENARIOS_TIMEOUT_SEC]);
+    share(
+        &mut command,
+        &[workspace.join(CHECKS), workspace.join("tests/vm/install"), checked_packages(build)],
+    );
     command.args(["--", "env", if full { "PAUSE=0" } else { "PAUSE=0.002" }]);
     command.args(["bash", "/share/install/run.sh", "/share/check"]);
     command.args(if full { [].as_slice() } else { &TOPICS });
     Ok(("VM install".to_owned(), command))
+}
+
+/// Folders that the guest gets, each under its name in /share.
+fn share(command: &mut Command, folders: &[PathBuf]) {
+    command.args(folders.iter().flat_map(|folder| ["--share".as_ref(), folder.as_os_str()]));
 }
 
 /// `vm` with what is built already.
