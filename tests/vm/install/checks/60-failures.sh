@@ -88,7 +88,7 @@ check "with a wrong configuration it does not start, and says the line" eventual
     journalctl --boot --unit agentd --no-pager
 check "without it the agent is denied as ever" steady
 cp "$work/agentd.toml.good" /etc/agentguard/agentd.toml
-check "it starts by itself once that is mended" eventually 120 agentctl status
+check "it starts by itself once that is mended" eventually 120 enforces
 check "and the agent is denied as ever" steady
 touch /home/dev/project/enough
 wait
