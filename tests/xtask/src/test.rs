@@ -45,11 +45,10 @@ const LOADS: [&str; 3] = ["hold-exec", "F1a", "N1a"];
 /// Some of each family of hooks, the work that must go on, and the neighbours that must not be touched.
 const DIFFERS: [&str; 7] = ["hold-exec", "F1a", "E1b", "C1a", "N1a", "work-git", "U1"];
 
-/// All scenarios, as two parts that run beside each other: each in a VM of its own. Those of the first one are many, those of
-/// the second one long.
+/// All scenarios, as two parts, each in a VM of its own. Those of the first one are long, those of the second one many.
 const HALVES: [(&str, [&str; 8]); 2] = [
-    ("ways around", ["--only", "files", "--only", "exec", "--only", "identity", "--only", "network"]),
     ("work and agentd", ["--only", "daemon", "--only", "process", "--only", "hold", "--only", "ungoverned"]),
+    ("ways around", ["--only", "files", "--only", "exec", "--only", "identity", "--only", "network"]),
 ];
 
 /// Topics of a host's life with the deb; with `--full` also those that take long: monitoring, backups, failures.
@@ -119,9 +118,9 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
 /// What runs in a VM of its own. The longest ones begin first, so that the last ones end at about the same time.
 fn in_vms(workspace: &Path, build: &Build, full: bool) -> Result<Vec<(String, Command)>> {
     let [most, differing @ ..] = &BOOTS;
-    let mut programs = scenarios(most, full)?;
+    let mut programs = vec![install(workspace, build, full)?];
+    programs.append(&mut scenarios(most, full)?);
     programs.push(governance(workspace, full)?);
-    programs.push(install(workspace, build, full)?);
     let stressed = if full { STRESSED.len() } else { 1 };
     for kernel in STRESSED.into_iter().take(stressed) {
         programs.push(holds(workspace, kernel, full)?);
