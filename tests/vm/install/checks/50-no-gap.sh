@@ -1,8 +1,7 @@
 # Two agents try what they may not as fast as they can, each on a processor of its own, while agentd is killed, restarted,
 # reloaded, replaced by another package and by one with other maps. Nothing gets through, and nobody else notices.
 #
-# PAUSE: seconds between two tries. With 0 an emulated processor now and then never comes out of a kernel function that is just
-# patched, when both run it at that moment (QEMU 7.2): the VM hangs then, and no real one would.
+# PAUSE: seconds between two tries. With 0 they leave an emulated processor little time for anything else, agentd included.
 kills=30
 cat >"$work/agent.py" <<'PY'
 import errno, os, sys, time
