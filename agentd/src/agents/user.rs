@@ -41,10 +41,13 @@ pub fn owner(pid: u32) -> Option<Owner> {
     Some(Owner { uid: process.status().ok()?.ruid, start_ticks: process.stat().ok()?.starttime })
 }
 
-/// Whether a process runs. One that has ended and waits for its parent to hear of it does not.
+/// Whether a process runs. One that has ended and waits for its parent to hear of it does not; one whose first thread has
+/// ended does, as long as there is another.
 pub fn is_alive(pid: u32) -> bool {
     let process = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok());
-    process.and_then(|process| process.stat().ok()).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+    process
+        .and_then(|process| process.stat().ok())
+        .is_some_and(|stat| !matches!(stat.state, 'Z' | 'X') || stat.num_threads > 1)
 }
 
 /// Whether all of a process' uids are this one: a program that gained another user's rights is not the caller's own.

@@ -37,7 +37,7 @@ mod wire;
 
 pub use ebpf::{Ebpf, LoadOptions};
 pub use load::{unload, waiting};
-pub use tasks::descriptor_of;
+pub use tasks::{descriptor_of, kill, open_process};
 
 /// How decisions are put into effect, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

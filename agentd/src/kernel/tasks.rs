@@ -102,7 +102,8 @@ pub fn descriptor_of(pid: u32, number: i32) -> Result<OwnedFd, KernelError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-fn open_process(pid: u32) -> Result<OwnedFd, KernelError> {
+/// A process, to be signalled: the descriptor never means a later one that got the same number.
+pub fn open_process(pid: u32) -> Result<OwnedFd, KernelError> {
     // SAFETY: a plain system call without pointers.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
     if fd < 0 {
@@ -114,6 +115,21 @@ fn open_process(pid: u32) -> Result<OwnedFd, KernelError> {
     }
     // SAFETY: the kernel just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Ends a process at once. One that has ended already is no error.
+pub fn kill(process: &OwnedFd) -> Result<(), KernelError> {
+    let no_details = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the pointer may be null.
+    let sent = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), libc::SIGKILL, no_details, 0)
+    };
+    match std::io::Error::last_os_error() {
+        error if sent < 0 && error.raw_os_error() != Some(libc::ESRCH) => {
+            Err(KernelError::System { what: "ending a process".to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Every process, by /proc.

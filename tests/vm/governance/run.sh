@@ -268,7 +268,16 @@ check "a host may want every agent to be registered" \
 check "which it is" agentctl agent start t-observer -- true
 agentctl agent start worker -- sleep 600 >/dev/null 2>&1 &
 eventually 20 says '"worker"' agentctl agents -o json
+# 60 is exit(2) of one thread.
+systemd-run --unit second-thread --quiet python3 -c '
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(600,)).start()
+ctypes.CDLL(None).syscall(60, 0)'
+check "a process goes on without its first thread" eventually 20 says zombie \
+    sh -c 'cat "/proc/$(systemctl show --property MainPID --value second-thread)/status"'
+check "and is governed" agentctl enroll --agent worker --unit second-thread.service
 check "revoked, it is stopped" sh -c 'agentctl agent revoke worker --because "the project ended"; ! agentctl agents -o json | grep -q "\"worker\""'
+check "so is the one without its first thread" eventually 10 fails "" systemctl is-active second-thread
 check "and does not start" denied ADMISSION_DENY_STATE
 check "its history says all of it" sh -c '
     agentctl agent history worker -o json >'"$work/history"'

@@ -7,16 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentguard_api::report::{AgentState, InstanceView, KernelProof};
-use agentguard_core::ids::AgentName;
+use agentguard_core::ids::{AgentKey, AgentName};
 use agentguard_governance::admission::FoundProof;
 use agentguard_governance::state::State;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use super::policy::Prepared;
 use super::{Agents, Registry, RegistryError, Running, draft_of, host_facts, stored};
 use crate::agents::{Target, user};
 use crate::governance::{Governance, GovernanceError};
+use crate::kernel::{KernelError, kill, open_process};
 use crate::record::agents::StoredAgent;
 
 /// Rounds of killing: a task that forks while it is killed is met in the next.
@@ -136,15 +135,9 @@ impl Registry {
                 let _ = std::fs::write(cgroup.join("cgroup.kill"), "1");
             }
             // If the kernel can not tell now who is left, the next round asks again.
-            if let Ok(left) = self.kernel.tasks_of(run.key) {
-                let left: Vec<u32> = left.into_iter().filter(|pid| user::is_alive(*pid)).collect();
-                if left.is_empty() {
-                    is_gone = true;
-                    break;
-                }
-                for pid in left {
-                    let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
-                }
+            if self.kill_all(run.key).is_ok_and(|left| left == 0) {
+                is_gone = true;
+                break;
             }
             tokio::time::sleep(ROUND).await;
         }
@@ -155,6 +148,20 @@ impl Registry {
         if let Err(error) = self.end(agents, run, AgentState::Stopped) {
             tracing::error!(AGENT = %name, %error, "agent {name} was stopped, but could not be ended");
         }
+    }
+
+    /// Kills every process that a run has now. How many these were.
+    fn kill_all(&self, key: AgentKey) -> Result<usize, KernelError> {
+        let mut left = self.kernel.tasks_of(key)?;
+        left.retain(|pid| user::is_alive(*pid));
+        let opened: Vec<_> = left.iter().filter_map(|pid| Some((pid, open_process(*pid).ok()?))).collect();
+        // Asked once more with all of them open: a number that has gone to somebody else since the first time is not theirs.
+        let still = self.kernel.tasks_of(key)?;
+        for (_, process) in opened.iter().filter(|(pid, _)| still.contains(pid)) {
+            // One that could not be ended is still there in the next round.
+            let _ = kill(process);
+        }
+        Ok(left.len())
     }
 
     /// The runs of a registered agent, each with what the kernel has for it.
