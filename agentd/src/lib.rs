@@ -36,6 +36,8 @@ pub mod health;
 #[forbid(unsafe_code)]
 pub mod holds;
 #[forbid(unsafe_code)]
+pub mod http;
+#[forbid(unsafe_code)]
 pub mod journal;
 #[allow(unsafe_code)]
 pub mod kernel;

@@ -10,6 +10,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use super::metrics::{self, EventCounters, GovernanceCounters, Snapshot};
+use crate::http;
 
 /// What Prometheus asks for.
 const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -31,7 +32,7 @@ pub async fn serve(
     counters: Arc<EventCounters>,
     governance: Arc<GovernanceCounters>,
     ask: Ask,
-) -> std::io::Result<()> {
+) {
     let page = move |asked: HeaderMap| {
         let (counters, governance, ask) = (counters.clone(), governance.clone(), ask.clone());
         async move {
@@ -44,7 +45,7 @@ pub async fn serve(
             }
         }
     };
-    axum::serve(listener, Router::new().route("/metrics", get(page))).await
+    http::serve(listener, Router::new().route("/metrics", get(page)), http::Limits::default()).await;
 }
 
 fn reads_open(asked: &HeaderMap) -> bool {
