@@ -1,5 +1,6 @@
 //! Wires everything: attach, bind, restore, serve, ready; then waits for signals and stops in the same order.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,6 +56,7 @@ pub fn attach(config: &Config) -> Result<Arc<dyn Kernel>> {
     };
     freezer::rest(&kernel::waiting(&config.pin_dir));
     let kernel = Ebpf::load(&options).context("kernel programs")?;
+    freezer::free_others(&kernel.held()?.iter().map(|held| held.pid).collect());
     privileges::drop_after_attach()?;
     kernel.follow_mounts().context("kernel programs")?;
     Ok(Arc::new(kernel))
@@ -67,6 +69,7 @@ pub fn unload(config: &Config) -> Result<()> {
         return Ok(());
     }
     kernel::unload(&config.pin_dir).context("kernel programs")?;
+    freezer::free_others(&BTreeSet::new());
     tracing::warn!("the kernel programs are gone: no agent is governed any more");
     Ok(())
 }
@@ -103,7 +106,7 @@ impl Running {
         let notifier = Notifier::start(&config.notify, &host()).context("notify")?;
         let store = Store::open(&config.state_dir)?;
         let audit = governance::open_audit(&config.state_dir, config.audit.options(&host()));
-        let policy = Arc::new(InUse::start(&config.effective_policy_dir(), &config.state_dir)?);
+        let policy = Arc::new(InUse::start(&config.effective_policy_dir(), &config.state_dir, &audit)?);
         let socket =
             control::bind(&config.socket).with_context(|| format!("socket {}", config.socket.display()))?;
         let metrics = match config.metrics.listen.0 {
@@ -143,7 +146,7 @@ impl Running {
             tracing::error!(%error, "promoted agents could not be looked at again; those whose proofs are of another policy do not start");
         }
         let restored = registry.restore().await?;
-        freezer::free(&registry.take_over().await);
+        registry.take_over().await;
         let limits = config.holds.clone();
         let (holds, asked, questions) = Holds::new(
             kernel.clone(),

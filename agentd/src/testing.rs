@@ -134,6 +134,12 @@ impl Home {
         self.path().join("policies")
     }
 
+    /// The policy as agentd starts with it, with an audit log that can be written.
+    pub(crate) fn policy_in_use(&self) -> InUse {
+        let audit = governance::open_audit(&self.state(), agentguard_audit::Options::default());
+        InUse::start(&self.policy(), &self.state(), &audit).unwrap()
+    }
+
     pub(crate) fn write_policy(&self, text: &str) {
         std::fs::create_dir_all(self.policy().join("small")).unwrap();
         std::fs::write(self.policy().join("small/small.rego"), text).unwrap();

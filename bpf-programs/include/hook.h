@@ -146,16 +146,23 @@ static __always_inline struct agent *agent_of(const struct label *label)
 	return agent;
 }
 
-/* The agent of the current task, 0 if it is not governed. The first step of every hook and all that others pay for:
- * one load for a task that no BPF program has ever attached anything to. */
+/* Gives the current task the label of its process' first thread; whether there is one. track.bpf.c has it. */
+int adopt_label(void);
+
+/* The agent of the current task, 0 if it is not governed. The first step of every hook and all that others pay for: a
+ * load or two for a task and a first thread that no BPF program has ever attached anything to.
+ *
+ * Of a process that is moved into a governed cgroup the kernel tells the first thread only. */
 static __always_inline struct agent *own_agent(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct label *label;
 
-	if (!task->bpf_storage)
+	if (!task->bpf_storage && (task->group_leader == task || !task->group_leader->bpf_storage))
 		return 0;
 	label = label_of(task);
+	if (!label && task->group_leader != task && adopt_label())
+		label = label_of(task);
 	return label ? agent_of(label) : 0;
 }
 

@@ -175,6 +175,20 @@ struct {
 	__type(value, struct label);
 } cgroup_label __weak SEC(".maps");
 
+struct cgroup_path {
+	char path[256];
+};
+
+/* path below the mount -> agent: a service that starts again gets a new cgroup where the old one was. Written by
+ * agentd, read when a cgroup is made. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_AGENTS * 4);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct cgroup_path);
+	__type(value, struct label);
+} cgroup_place __weak SEC(".maps");
+
 /* process id -> agent, only while agentd enrolls running processes. Read by the labeller. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

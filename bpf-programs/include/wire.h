@@ -135,6 +135,7 @@ struct agent {
 	__u32 ruleset;     /* key into prefixes, resolvers and exec_files */
 	__u32 rules;       /* word index of the automaton in the arena */
 	__u32 names;       /* word index of the table of {ranges, count} by rule index */
+	__u32 asks_each_send; /* connections were made under wider rules: each send is a request */
 	__u32 class_answer[NR_CLASS_OPS];
 	__u32 capability_answer[NR_CAPABILITIES];
 	/* What these rules were made of, for whoever reads them back; no hook looks at it. */

@@ -65,6 +65,8 @@ pub struct Compiled {
     pub pins: Vec<PinnedFile>,
     /// Hashes of the spec and the policy that the rules were made of.
     pub made_of: MadeOf,
+    /// Its agent is restricted: connections were made under wider rules.
+    pub asks_each_send: bool,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -78,6 +80,7 @@ impl Compiled {
             tables: &self.tables,
             resolvers: &self.resolvers,
             pins: &self.pins,
+            asks_each_send: self.asks_each_send,
             made_of: self.made_of,
         }
     }
@@ -173,10 +176,22 @@ impl Compiler {
             [] => host.nameservers.clone(),
             own => own.to_vec(),
         };
+        let asks_each_send =
+            draft.registered.as_ref().is_some_and(|registered| registered.state == State::Restricted);
         let Lowered { version, rules, defaults, tables } = lowered;
         let rules = InForce { rules, defaults, version, input };
         let rules = Arc::new(rules);
-        Ok(Compiled { spec: resolved, mode, rules, tables, resolvers, pins, made_of, warnings })
+        Ok(Compiled {
+            spec: resolved,
+            mode,
+            rules,
+            tables,
+            resolvers,
+            pins,
+            made_of,
+            asks_each_send,
+            warnings,
+        })
     }
 
     fn lower(&self, ruleset: Ruleset) -> Result<Lowered, CompileError> {

@@ -117,6 +117,9 @@ pub enum RegistryError {
     /// Nobody of that name.
     #[error("there is no agent {0}; `agentctl agents` lists them")]
     Unknown(AgentName),
+    /// Another agent's.
+    #[error("{0} is governed as agent {1}; release that first: agentctl release {1}")]
+    Governed(String, AgentName),
     /// The table is full.
     #[error("{} agents run already, which is the most that the kernel's tables hold", SLOTS.len())]
     Full,
@@ -277,6 +280,13 @@ impl Registry {
 }
 
 impl Agents {
+    /// The agent that governs this cgroup: two in one would each be right about half of its tasks.
+    fn who_governs(&self, target: &Target) -> Option<&AgentName> {
+        let cgroup = target.cgroup()?;
+        let mut running = self.running.values().map(|running| &running.stored);
+        running.find(|other| other.target.cgroup() == Some(cgroup)).map(|other| &other.name)
+    }
+
     fn free_slot(&self) -> Option<u32> {
         let taken = |slot: u32| {
             self.running.values().any(|running| running.stored.key.slot == slot)

@@ -1,4 +1,4 @@
-//! systemd over D-Bus: a scope for a command, the cgroup of a unit.
+//! systemd over D-Bus: a scope for a command, the cgroup of a unit, its end.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use super::cgroup::Cgroups;
 const SERVICE: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
+const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 
 /// All agents of this host.
 const SLICE: &str = "agents.slice";
@@ -88,6 +89,32 @@ pub(super) async fn unit_cgroup(cgroups: &Cgroups, unit: &str) -> Result<PathBuf
     within(async {
         let bus = Connection::system().await?;
         control_group(&bus, cgroups, unit).await
+    })
+    .await
+}
+
+/// Has systemd stop a unit, without waiting until it has: from the answer on it does not start it again by itself.
+pub(super) async fn stop_unit(unit: &str) -> Result<(), SystemdError> {
+    within(async {
+        let bus = Connection::system().await?;
+        let manager = Proxy::new(&bus, SERVICE, "/org/freedesktop/systemd1", MANAGER).await?;
+        let _job: OwnedObjectPath = manager.call("StopUnit", &(unit, "replace")).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Whether a unit has ended for good: it neither runs nor waits to be started again.
+pub(super) async fn has_ended(unit: &str) -> Result<bool, SystemdError> {
+    within(async {
+        let bus = Connection::system().await?;
+        let manager = Proxy::new(&bus, SERVICE, "/org/freedesktop/systemd1", MANAGER).await?;
+        let path: OwnedObjectPath = match manager.call("GetUnit", &(unit)).await {
+            Err(zbus::Error::MethodError(name, ..)) if name == NO_SUCH_UNIT => return Ok(true),
+            path => path?,
+        };
+        let state: String = Proxy::new(&bus, SERVICE, path, UNIT).await?.get_property("ActiveState").await?;
+        Ok(matches!(state.as_str(), "inactive" | "failed"))
     })
     .await
 }

@@ -476,7 +476,7 @@ fn refusal(error: RegistryError) -> Status {
         | RegistryError::Place(_)
         | RegistryError::Kernel(_)
         | RegistryError::Degraded(_) => Status::failed_precondition(message),
-        RegistryError::Taken(_) => Status::already_exists(message),
+        RegistryError::Taken(_) | RegistryError::Governed(..) => Status::already_exists(message),
         RegistryError::Unknown(_) => Status::not_found(message),
         RegistryError::Full => Status::resource_exhausted(message),
         RegistryError::Governance(error) => governance::refusal(error),

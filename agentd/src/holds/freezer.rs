@@ -3,20 +3,20 @@
 //! A frozen process is in a child of its own cgroup, so that its unit, its limits and its agent stay what they are.
 //! Thawed, it goes back. Every step may fail, because the process may be gone: then there is nothing to freeze.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use procfs::process::Process;
 
-use crate::agents::cgroup::Cgroups;
+use crate::agents::cgroup::{self, Cgroups};
 use crate::clock;
 
 /// How the cgroup of a frozen process begins.
 const PREFIX: &str = "agentguard-held-";
 
-/// Frozen processes and where they came from.
+/// Frozen processes and the cgroups that they are frozen in.
 #[derive(Debug, Default)]
 pub(super) struct Freezer {
     frozen: BTreeMap<u32, PathBuf>,
@@ -29,28 +29,24 @@ impl Freezer {
             return;
         }
         match freeze(pid) {
-            Ok(home) => {
-                self.frozen.insert(pid, home);
+            Ok(cell) => {
+                self.frozen.insert(pid, cell);
             }
             Err(error) => tracing::debug!(pid, %error, "a process that waits was not frozen"),
         }
     }
 
-    /// Knows a process again that an agentd before this one froze.
-    pub(super) fn adopt(&mut self, pid: u32) {
-        let home = Cgroups::find().ok().and_then(|cgroups| cgroups.of(pid));
-        if let Some(home) = home.filter(|home| home.ends_with(format!("{PREFIX}{pid}"))) {
-            self.frozen.insert(pid, home.parent().unwrap_or(&home).to_owned());
-        }
-    }
-
-    /// Lets a process run again.
+    /// Lets a process run again, also one that an agentd before this one froze.
     pub(super) fn thaw(&mut self, pid: u32) {
-        let Some(home) = self.frozen.remove(&pid) else { return };
-        if let Err(error) = thaw(pid, &home) {
-            tracing::debug!(pid, %error, "a frozen process was not put back");
+        if let Some(cell) = self.frozen.remove(&pid).or_else(|| cell_of(pid)) {
+            thaw(&cell);
         }
     }
+}
+
+fn cell_of(pid: u32) -> Option<PathBuf> {
+    let cell = Cgroups::find().ok()?.of(pid)?;
+    cell.ends_with(format!("{PREFIX}{pid}")).then_some(cell)
 }
 
 /// Freezes the processes that wait for an agentd before this one. While programs are loaded they could only turn, and
@@ -66,24 +62,30 @@ pub fn rest(waiting: &[(u32, u64)]) {
     }
 }
 
-/// Thaws processes whose requests no agentd knows any more: they ask again.
-pub fn free(pids: &[u32]) {
-    let mut freezer = Freezer::default();
-    for pid in pids {
-        freezer.adopt(*pid);
-        freezer.thaw(*pid);
+/// Thaws every process but these: whatever it waited for, nobody knows any more. If it still has to ask, it asks again.
+pub fn free_others(waiting: &BTreeSet<u32>) {
+    let Ok(cgroups) = Cgroups::find() else { return };
+    let mut folders = vec![cgroups.mount().to_owned()];
+    while let Some(folder) = folders.pop() {
+        let inner = fs::read_dir(&folder).into_iter().flatten().flatten();
+        for entry in inner.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            let name = entry.file_name();
+            match name.to_str().and_then(|name| name.strip_prefix(PREFIX)) {
+                None => folders.push(entry.path()),
+                Some(pid) if pid.parse().is_ok_and(|pid: u32| waiting.contains(&pid)) => {}
+                Some(_) => thaw(&entry.path()),
+            }
+        }
     }
 }
 
-/// Returns the cgroup that the process was in.
+/// Returns the cgroup that the process is frozen in.
 fn freeze(pid: u32) -> io::Result<PathBuf> {
     let cgroups = Cgroups::find().map_err(io::Error::other)?;
-    let mut home = cgroups.of(pid).ok_or(io::ErrorKind::NotFound)?;
+    let home = cgroups.of(pid).ok_or(io::ErrorKind::NotFound)?;
     let own = format!("{PREFIX}{pid}");
     if home.ends_with(&own) {
-        // An agentd before this one froze it.
-        home.pop();
-        return Ok(home);
+        return Ok(home); // an agentd before this one froze it
     }
     let cell = home.join(own);
     match fs::create_dir(&cell) {
@@ -96,16 +98,20 @@ fn freeze(pid: u32) -> io::Result<PathBuf> {
         let _ = fs::remove_dir(&cell);
         return Err(error);
     }
-    Ok(home)
+    Ok(cell)
 }
 
-fn thaw(pid: u32, home: &Path) -> io::Result<()> {
-    let cell = home.join(format!("{PREFIX}{pid}"));
-    let moved = fs::write(home.join("cgroup.procs"), pid.to_string());
-    // Children that it had meanwhile, if any, must not stay behind.
+/// Puts everybody who is there back to where the process came from: the process, and children that it had meanwhile.
+fn thaw(cell: &Path) {
+    let Some(home) = cell.parent() else { return };
+    for pid in cgroup::processes(cell) {
+        if let Err(error) = fs::write(home.join("cgroup.procs"), pid.to_string()) {
+            tracing::debug!(pid, %error, "a frozen process was not put back");
+        }
+    }
+    // Whoever could not be put back runs all the same.
     let _ = fs::write(cell.join("cgroup.freeze"), "0");
-    let _ = fs::remove_dir(&cell);
-    moved
+    let _ = fs::remove_dir(cell);
 }
 
 /// Whether a signal waits for the process that it would act on: a frozen process does not.

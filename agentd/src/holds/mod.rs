@@ -158,7 +158,6 @@ impl Holds {
         let known: std::collections::BTreeSet<u64> = pending.values().map(|one| one.held.id).collect();
         for held in waiting.values().filter(|held| !known.contains(&held.id)) {
             // Nobody knows any more what it asks: thawed, it asks again.
-            freezer.adopt(held.pid);
             freezer.thaw(held.pid);
         }
         let (sender, receiver) = unbounded_channel();

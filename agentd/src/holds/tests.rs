@@ -19,7 +19,7 @@ fn service(home: &Home, kernel: &Arc<Fake>, limits: HoldLimits) -> Holds {
 
 /// One that tells people.
 fn telling(targets: &[Target], home: &Home, kernel: &Arc<Fake>, limits: HoldLimits) -> Holds {
-    let policy = Arc::new(InUse::start(&home.policy(), &home.state()).unwrap());
+    let policy = Arc::new(home.policy_in_use());
     let store = Store::open(&home.state()).unwrap();
     let audit = crate::governance::open_audit(&home.state(), agentguard_audit::Options::default());
     let notifier = Notifier::start(targets, "host-1").unwrap();

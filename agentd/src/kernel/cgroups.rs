@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ pub(super) struct CgroupProgram {
     pub(super) attach_type: u32,
 }
 
-/// Labels every task that enters the cgroup from now on, and follows the packets of its sockets.
+/// Labels every task that enters the cgroup from now on, also when it is made anew, and follows the packets of its sockets.
 pub(super) fn govern(
     maps: &Maps,
     pins: &Pins,
@@ -27,7 +28,15 @@ pub(super) fn govern(
     label: types::label,
     path: &Path,
 ) -> Result<(), KernelError> {
-    update(&maps.cgroup_label, &id_of(path)?, &label)?;
+    let place = place_of(path)?;
+    if let Some(place) = &place {
+        update(&maps.cgroup_place, place, &label)?;
+    }
+    match id_of(path) {
+        // Gone, until it is made anew.
+        Err(KernelError::Missing(_)) if place.is_some() => return Ok(()),
+        id => update(&maps.cgroup_label, &id?, &label)?,
+    }
     attach_all(pins, programs, path)
 }
 
@@ -51,6 +60,9 @@ pub(super) fn attach_all(pins: &Pins, programs: &[CgroupProgram], path: &Path) -
 
 /// Undoes [`govern`]. Labels that tasks have stay.
 pub(super) fn forget(maps: &Maps, pins: &Pins, path: &Path) -> Result<(), KernelError> {
+    if let Some(place) = place_of(path)? {
+        remove(&maps.cgroup_place, &place)?;
+    }
     let id = id_of(path)?;
     remove(&maps.cgroup_label, &id)?;
     pins.unpin_cgroup(id)
@@ -58,14 +70,38 @@ pub(super) fn forget(maps: &Maps, pins: &Pins, path: &Path) -> Result<(), Kernel
 
 /// Forgets every cgroup of a label.
 pub(super) fn forget_all(maps: &Maps, pins: &Pins, label: types::label) -> Result<(), KernelError> {
-    for (id, _) in entries::<u64, types::label>(&maps.cgroup_label)
+    let is_of = |of: &types::label| of.slot == label.slot && of.serial == label.serial;
+    for (place, _) in entries::<types::cgroup_path, types::label>(&maps.cgroup_place)
         .into_iter()
-        .filter(|(_, of)| of.slot == label.slot && of.serial == label.serial)
+        .filter(|(_, of)| is_of(of))
     {
+        remove(&maps.cgroup_place, &place)?;
+    }
+    for (id, _) in entries::<u64, types::label>(&maps.cgroup_label).into_iter().filter(|(_, of)| is_of(of)) {
         remove(&maps.cgroup_label, &id)?;
         pins.unpin_cgroup(id)?;
     }
     Ok(())
+}
+
+/// Where a cgroup is, as the kernel tells it: below the mount. One that is too long for the table is not found again when it is
+/// made anew.
+fn place_of(path: &Path) -> Result<Option<types::cgroup_path>, KernelError> {
+    let below = path.strip_prefix(mount_point()?).unwrap_or(path);
+    let text = Path::new("/").join(below);
+    let bytes = text.as_os_str().as_bytes();
+    let mut place = types::cgroup_path { path: [0; 256] };
+    if bytes.len() >= place.path.len() {
+        tracing::warn!(
+            "{}: its path is too long: when it is made anew its processes are not governed",
+            path.display()
+        );
+        return Ok(None);
+    }
+    for (to, byte) in place.path.iter_mut().zip(bytes) {
+        *to = byte.cast_signed();
+    }
+    Ok(Some(place))
 }
 
 /// The kernel's id of a cgroup is the inode number of its directory.

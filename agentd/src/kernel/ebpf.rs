@@ -141,7 +141,15 @@ impl Ebpf {
     fn prove(&self) -> Result<(), KernelError> {
         let tables = self.canary.tables()?;
         let (mode, generation, made_of) = (Mode::Enforce, 0, MadeOf::default());
-        let rules = AgentRules { mode, generation, tables: &tables, resolvers: &[], pins: &[], made_of };
+        let rules = AgentRules {
+            mode,
+            generation,
+            tables: &tables,
+            resolvers: &[],
+            pins: &[],
+            asks_each_send: false,
+            made_of,
+        };
         self.install(CANARY, &rules)?;
         self.govern_cgroup(CANARY, self.canary.cgroup())?;
         if self.canary()? {
@@ -202,6 +210,7 @@ fn entry_of(agent: AgentKey, rules: &AgentRules<'_>, place: Place) -> types::age
         ruleset: place.ruleset,
         rules: place.automaton,
         names: place.names,
+        asks_each_send: rules.asks_each_send.into(),
         class_answer: encode_answers(&rules.tables.classes),
         capability_answer: encode_answers(&rules.tables.capabilities),
         spec_sha256: rules.made_of.spec_sha256,

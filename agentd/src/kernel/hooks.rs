@@ -32,10 +32,13 @@ const PARAMETERS: [(&str, usize); 6] = [
 ];
 
 /// Programs whose absence costs nothing but a byte count or a variant that another program covers.
-const OPTIONAL: [&str; 7] = [
+const OPTIONAL: [&str; 10] = [
     "on_inode_setattr",
     "on_inode_setattr_idmap",
     "on_file_truncate",
+    "on_inode_set_acl",
+    "on_inode_remove_acl",
+    "on_ioctl_compat",
     "after_readv",
     "after_writev",
     "after_copy",

@@ -89,6 +89,8 @@ pub struct AgentRules<'a> {
     pub resolvers: &'a [IpAddr],
     /// Executables granted by hash.
     pub pins: &'a [PinnedFile],
+    /// Connections were made under wider rules: each send on one is a request.
+    pub asks_each_send: bool,
     /// What the rules were made of.
     pub made_of: MadeOf,
 }

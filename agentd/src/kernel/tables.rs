@@ -26,6 +26,7 @@ pub(super) fn fill(maps: &Maps, rulesets: &Rulesets) -> Vec<Table> {
         known("resolvers", &maps.resolvers, resolvers),
         known("exec_files", &maps.exec_files, exec_files),
         counted("cgroup_label", &maps.cgroup_label),
+        counted("cgroup_place", &maps.cgroup_place),
         counted("holds", &maps.holds),
         counted("standing_answers", &maps.standing_answers),
     ]

@@ -40,6 +40,8 @@ unsafe impl Wire for types::hash_key {}
 // SAFETY: as above.
 unsafe impl Wire for types::host_mount {}
 // SAFETY: as above.
+unsafe impl Wire for types::cgroup_path {}
+// SAFETY: as above.
 unsafe impl Wire for types::labelled_task {}
 // SAFETY: an integer.
 unsafe impl Wire for u32 {}

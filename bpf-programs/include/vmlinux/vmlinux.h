@@ -206,7 +206,8 @@ struct signal_struct { atomic_t live; int group_exit_code; };
 
 struct kernfs_node { __u64 id; };
 struct cgroup_subsys_state { struct cgroup *cgroup; struct cgroup_subsys_state *parent; };
-struct cgroup { struct cgroup_subsys_state self; struct kernfs_node *kn; int level; };
+struct cgroup_root { int hierarchy_id; };
+struct cgroup { struct cgroup_subsys_state self; struct kernfs_node *kn; struct cgroup_root *root; int level; };
 struct css_set { struct cgroup *dfl_cgrp; };
 
 struct mm_struct {
@@ -227,6 +228,7 @@ struct task_struct {
 	unsigned int flags;
 	struct mm_struct *mm;
 	int exit_code;
+	unsigned int personality;
 	int pid;
 	int tgid;
 	struct task_struct *real_parent;

@@ -8,7 +8,9 @@
 #include "command.h"
 #include "decide.h"
 
+#define PROT_READ 1
 #define PROT_EXEC 4
+#define READ_IMPLIES_EXEC 0x0400000
 #define SIGKILL 9
 #define VM_EXEC 4
 #define MNT_INTERNAL_NS ((__u64)-22)
@@ -96,7 +98,12 @@ int BPF_PROG(on_commit_creds, struct linux_binprm *bprm)
 SEC("lsm/mmap_file")
 int BPF_PROG(on_executable_mmap, struct file *file)
 {
-	if (!(mmap_protection(ctx) & PROT_EXEC) || !governed())
+	unsigned long prot = mmap_protection(ctx);
+
+	/* What is read can be executed, too: the kernel says so only after security_mmap_file(). */
+	if (prot & PROT_READ && bpf_get_current_task_btf()->personality & READ_IMPLIES_EXEC)
+		prot |= PROT_EXEC;
+	if (!(prot & PROT_EXEC) || !governed())
 		return 0;
 	if (!file)
 		return enforce_anonymous(CALL_MMAP);

@@ -340,6 +340,23 @@ int BPF_PROG(on_inode_removexattr, void *idmap, struct dentry *dentry)
 	return enforce_attribute((__u64)dentry, CALL_XATTR);
 }
 
+/* Since 6.2 these are no extended attributes any more. They change the mode, too. */
+SEC("?lsm/inode_set_acl")
+int BPF_PROG(on_inode_set_acl, void *idmap, struct dentry *dentry)
+{
+	if (!governed())
+		return 0;
+	return enforce_attribute((__u64)dentry, CALL_XATTR);
+}
+
+SEC("?lsm/inode_remove_acl")
+int BPF_PROG(on_inode_remove_acl, void *idmap, struct dentry *dentry)
+{
+	if (!governed())
+		return 0;
+	return enforce_attribute((__u64)dentry, CALL_XATTR);
+}
+
 /* A descriptor by SCM_RIGHTS or pidfd_getfd: as if the task opened the object itself. Sockets: net.bpf.c. */
 SEC("lsm/file_receive")
 int BPF_PROG(on_file_receive, struct file *file)

@@ -11,6 +11,11 @@
 #define PTRACE_MODE_NOAUDIT 4
 #define TIOCSTI 0x5412
 #define TIOCLINUX 0x541c
+#define FIOSETOWN 0x8901
+#define SIOCSPGRP 0x8902
+#define F_SETOWN 8
+#define F_SETOWN_EX 15
+#define SIGIO 29
 #define SI_FROM_KERNEL ((struct kernel_siginfo *)1) /* SEND_SIG_PRIV; SEND_SIG_NOINFO is 0 */
 
 /* agentd that loaded this, as the host numbers it. */
@@ -77,13 +82,60 @@ int BPF_PROG(on_setrlimit, struct task_struct *target, unsigned int resource)
 	return enforce_on(target, CALL_SETRLIMIT, CLASS_SIGNAL, resource, 0);
 }
 
+/* Who owns a file is signalled by the kernel when something happens to it, with a signal that the agent chooses. A process
+ * id in user memory may change after it was looked at, so it is nobody's: 0. */
+static __always_inline int enforce_owner(__u32 call, __u32 pid, __u32 detail)
+{
+	struct class_request request = { .call = call, .op = CLASS_SIGNAL, .arg = { pid, detail } };
+
+	if (pid == agentd_tgid)
+		request.reason = REASON_PROTECTED;
+	return outcome(enforce_class(&request));
+}
+
+SEC("lsm/file_fcntl")
+int BPF_PROG(on_fcntl, struct file *file, unsigned int command, unsigned long arg)
+{
+	__u32 pid = arg;
+
+	if ((command != F_SETOWN && command != F_SETOWN_EX) || !governed())
+		return 0;
+	if (command == F_SETOWN_EX)
+		return enforce_owner(CALL_SIGNAL, 0, SIGIO);
+	if (!pid || pid == (__u32)bpf_get_current_task_btf()->tgid)
+		return 0; /* nobody, or itself */
+	return enforce_owner(CALL_SIGNAL, pid, SIGIO);
+}
+
+/* Whoever made a process group or a file its owner: agentd is not signalled by it. The task that is current here is not
+ * the one that asked for it. */
+SEC("lsm/file_send_sigiotask")
+int BPF_PROG(on_sigio, struct task_struct *target)
+{
+	return agentd_tgid && (__u32)target->tgid == agentd_tgid ? -EPERM : 0;
+}
+
 /* Typing into a terminal is speaking to whatever reads it next, the user's own shell for one. */
+static __always_inline int enforce_ioctl(unsigned int command)
+{
+	bool types = command == TIOCSTI || command == TIOCLINUX;
+
+	if ((!types && command != FIOSETOWN && command != SIOCSPGRP) || !governed())
+		return 0;
+	return types ? enforce(CALL_IOCTL, CLASS_PTRACE, 0, command, 0) : enforce_owner(CALL_IOCTL, 0, command);
+}
+
 SEC("lsm/file_ioctl")
 int BPF_PROG(on_ioctl, struct file *file, unsigned int command)
 {
-	if ((command != TIOCSTI && command != TIOCLINUX) || !governed())
-		return 0;
-	return enforce(CALL_IOCTL, CLASS_PTRACE, 0, command, 0);
+	return enforce_ioctl(command);
+}
+
+/* Of a 32-bit system call, where the kernel has a hook of its own for these (6.8 and stable kernels since). */
+SEC("?lsm/file_ioctl_compat")
+int BPF_PROG(on_ioctl_compat, struct file *file, unsigned int command)
+{
+	return enforce_ioctl(command);
 }
 
 static __always_inline void record_credentials(const struct cred *new, const struct cred *old)

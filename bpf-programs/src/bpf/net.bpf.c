@@ -3,7 +3,8 @@
  * net.bpf.c - sockets: which kinds, to which peers, on which local addresses; unix sockets by path or name.
  *
  * Every call that can name a peer is asked: connect, sendto and sendmsg (unconnected UDP, TCP fast open). Not
- * covered: bytes on a connection that was allowed.
+ * covered: bytes on a connection that was allowed, unless the agent's rules became tighter since; then what sendfile
+ * sends before Linux 6.5.
  */
 #include "address.h"
 #include "record.h"
@@ -88,20 +89,54 @@ static __always_inline bool known_peer(struct address_request *request)
 	return bpf_map_lookup_elem(&peer_bytes, &key);
 }
 
+/* The peer of a connected internet socket; false if it is none. */
+static __always_inline bool read_peer(struct sock *sk, struct address_request *request)
+{
+	struct in6_addr peer = {};
+
+	request->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	request->port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (!S_INET(request->family))
+		return false;
+	if (request->family == AF_INET6) {
+		BPF_CORE_READ_INTO(&peer, sk, __sk_common.skc_v6_daddr);
+		address_from_v6(request->address, peer.in6_u.u6_addr32);
+	} else {
+		address_from_v4(request->address, BPF_CORE_READ(sk, __sk_common.skc_daddr));
+	}
+	return request->port != 0;
+}
+
+/* The rules were tightened after the connection was made. */
+static __always_inline int send_on_connection(struct socket *sock, int size)
+{
+	struct address_request request = { .call = CALL_SEND, .op = ADDRESS_CONNECT, .flags = QUIET };
+
+	if (!read_peer(BPF_CORE_READ(sock, sk), &request))
+		return 0;
+	request.protocol = protocol_of(sock);
+	request.size = size;
+	read_local(sock, &request);
+	return outcome(enforce_address(&request));
+}
+
 SEC("lsm/socket_sendmsg")
 int BPF_PROG(on_sendmsg, struct socket *sock, struct msghdr *message, int size)
 {
 	struct address_request request = { .call = CALL_SEND, .op = ADDRESS_CONNECT };
+	struct agent *agent = own_agent();
 	struct sock *sk;
 	void *name;
 	bool v4;
 
-	if (!governed())
+	if (!agent)
 		return 0;
 	name = message->msg_name;
 	sk = sock->sk;
-	if (!name || !sk)
+	if (!sk)
 		return 0;
+	if (!name)
+		return agent->asks_each_send ? send_on_connection(sock, size) : 0;
 	/* IPv4 UDP takes an address of no family for one of its own. */
 	v4 = sk->__sk_common.skc_family == AF_INET;
 	if (!v4 && sk->__sk_common.skc_family != AF_INET6)
@@ -197,26 +232,17 @@ SEC("lsm/file_receive")
 int BPF_PROG(on_socket_receive, struct file *file)
 {
 	struct address_request request = { .call = CALL_RECEIVE_FD, .op = ADDRESS_CONNECT };
-	struct in6_addr peer = {};
 	struct socket *sock;
-	struct sock *sk;
+	bool connected;
 
 	if (!governed() || (file->f_inode->i_mode & S_IFMT) != S_IFSOCK)
 		return 0;
 	sock = BPF_CORE_READ(file, private_data);
-	sk = BPF_CORE_READ(sock, sk);
-	request.family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	request.port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	connected = read_peer(BPF_CORE_READ(sock, sk), &request);
 	if (!S_INET(request.family))
 		return 0;
-	if (request.family == AF_INET6) {
-		BPF_CORE_READ_INTO(&peer, sk, __sk_common.skc_v6_daddr);
-		address_from_v6(request.address, peer.in6_u.u6_addr32);
-	} else {
-		address_from_v4(request.address, BPF_CORE_READ(sk, __sk_common.skc_daddr));
-	}
 	request.protocol = protocol_of(sock);
-	if (request.port == 0)
+	if (!connected)
 		return enforce_listen(sock, CALL_RECEIVE_FD); /* not connected: a listener, or nothing yet */
 	return outcome(enforce_address(&request));
 }

@@ -51,24 +51,73 @@ static __always_inline bool set_label(struct task_struct *task, struct label *la
 	return false;
 }
 
+__noinline int adopt_label(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct label *label = label_of(task->group_leader);
+
+	return label && agent_of(label) && set_label(task, label);
+}
+
 /* A child that could not be labelled must not exist. */
 SEC("lsm/task_alloc")
 int BPF_PROG(on_task_alloc, struct task_struct *task, unsigned long flags)
 {
-	struct label *label = label_of(bpf_get_current_task_btf());
+	struct label *label;
 
-	if (!label || !agent_of(label))
+	if (!governed())
+		return 0;
+	label = label_of(bpf_get_current_task_btf());
+	if (!label)
 		return 0;
 	return set_label(task, label) ? 0 : -EPERM;
+}
+
+/* Cgroups of version 1 have ids and paths of their own, which can be the same. */
+static __always_inline bool is_unified(struct cgroup *cgroup)
+{
+	return cgroup->root->hierarchy_id == 0;
 }
 
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(on_cgroup_attach, struct cgroup *target, const char *path, struct task_struct *task)
 {
-	struct label *label = label_of_cgroup(target);
+	struct label *label = is_unified(target) ? label_of_cgroup(target) : 0;
 
 	if (label)
 		set_label(task, label);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(on_cgroup_mkdir, struct cgroup *made, const char *path)
+{
+	struct cgroup_path place = {};
+	struct label *label, copy;
+	__u64 id;
+
+	if (!is_unified(made))
+		return 0;
+	bpf_probe_read_kernel_str(place.path, sizeof(place.path), path);
+	label = bpf_map_lookup_elem(&cgroup_place, &place);
+	if (!label)
+		return 0;
+	copy = *label;
+	id = made->kn->id;
+	if (bpf_map_update_elem(&cgroup_label, &id, &copy, BPF_ANY)) {
+		developer_log(LOG_ERROR, "no memory for a cgroup: agent in slot ", copy.slot, ", serial 0x", copy.serial);
+		count(COUNT_NO_MEMORY);
+	}
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(on_cgroup_rmdir, struct cgroup *gone, const char *path)
+{
+	__u64 id = gone->kn->id;
+
+	if (is_unified(gone))
+		bpf_map_delete_elem(&cgroup_label, &id);
 	return 0;
 }
 
@@ -89,9 +138,9 @@ static __always_inline void record_fork(struct task_struct *child, const struct 
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	struct label *label = label_of(parent);
+	struct label *label = governed() ? label_of(parent) : 0;
 
-	if (label && agent_of(label)) {
+	if (label) {
 		set_label(child, label); /* done by task_alloc where LSM programs run */
 		if (label->slot != CANARY_SLOT && child->tgid != parent->tgid)
 			record_fork(child, label);

@@ -29,7 +29,7 @@ usermod --append --groups agentguard dev
 mkdir -p /srv/work /srv/web
 chmod 777 /srv/work
 echo hello >/srv/web/index.html
-python3 -m http.server --bind 10.77.0.1 --directory /srv/web 8080 >/dev/null 2>&1 &
+python3 -m http.server --protocol HTTP/1.1 --bind 10.77.0.1 --directory /srv/web 8080 >/dev/null 2>&1 &
 python3 -m http.server --bind 127.0.0.1 --directory /srv/web 8080 >/dev/null 2>&1 &
 trap 'kill %1 %2 2>/dev/null' EXIT
 for host in 10.77.0.1 127.0.0.1; do
@@ -203,8 +203,17 @@ systemctl restart agentd
 push() { curl --silent --fail-with-body --max-time 20 -H "Authorization: Bearer $1" -d "$2" http://127.0.0.1:9465/v1/spend; }
 check "a gateway reports what was spent" says '"alert": *90' push a-word-that-only-the-gateway-knows '{"agent":"worker","usd":"5.5","key":"r1"}'
 check "with the right word" fails "401|word" push another-word-of-that-length-or-so '{"agent":"worker","usd":"1"}'
+agentctl agent start worker -- python3 -u -c '
+import http.client, time
+connection = http.client.HTTPConnection("10.77.0.1", 8080)
+while True:
+    connection.request("GET", "/")
+    print(connection.getresponse().read())
+    time.sleep(1)' >/srv/work/kept 2>&1 &
+check "it keeps a connection" eventually 20 grep -q hello /srv/work/kept
 check "at 100 percent policy restricts" says "GOVERNED_RESTRICTED" push a-word-that-only-the-gateway-knows '{"agent":"worker","usd":"9.5","key":"r2"}'
 check "it calls nobody any more" fails "" start 'curl --silent --max-time 5 http://10.77.0.1:8080/'
+check "nor by the connection that it has" eventually 20 says "sendall.*PermissionError" tr '\n' ' ' </srv/work/kept
 check "the alerts are in the audit log" sh -c 'agentctl audit show --kind budget -o ndjson | grep -q BUDGET_EXHAUSTED'
 agentctl agent start mayfly -- true 2>/dev/null
 agentctl agent promote hot >/dev/null 2>&1
@@ -231,7 +240,34 @@ check "from scratch" agentctl agent create blank --from scratch --role analysis 
 check "in the sandbox it runs" agentctl agent start blank -- sh -c 'echo hi'
 check "under the unit of a registered agent" sh -c '
     systemd-run --unit governed-unit --quiet sleep 600
-    agentctl enroll --agent worker --unit governed-unit.service | grep -q worker && systemctl stop governed-unit'
+    agentctl enroll --agent worker --unit governed-unit.service | grep -q worker'
+check "which is one agent's" fails "is governed as agent worker" agentctl enroll --agent blank --unit governed-unit.service
+# Not governed, with two threads: the second one is told from the first by its number.
+python3 -c '
+import os, threading, time
+def second():
+    told = os.open("/run/second", os.O_WRONLY | os.O_CREAT)
+    while not os.path.exists("/run/moved"):
+        time.sleep(0.1)
+    try:
+        open("/srv/second", "w")
+        said = "written"
+    except PermissionError:
+        said = "denied"
+    os.write(told, said.encode())
+threading.Thread(target=second).start()' &
+process=$!
+eventually 20 test -e /run/second
+echo "$process" >"/sys/fs/cgroup$(systemctl show --property ControlGroup --value governed-unit)/cgroup.procs"
+touch /run/moved
+check "of a process that is moved into it every thread is governed" eventually 20 grep -qx denied /run/second
+systemctl stop governed-unit
+systemd-run --unit again --quiet --property Restart=always --property RestartSec=12 sh -c 'echo x >"/srv/again-$$"; sleep 600'
+check "a unit that can be started again" agentctl enroll --agent worker --unit again.service
+pkill -f "sleep 600"
+check "is governed then, too" eventually 40 sh -c 'systemctl is-active again && test "$(ls /srv/again-* | wc -l)" = 1 &&
+    agentctl agents -o json | python3 -c "import json, sys; exit(not any(a[\"processes\"] and \"again\" in a[\"target\"] for a in json.load(sys.stdin)))"'
+systemctl stop again
 check "exported" sh -c "agentctl agent export worker --format bundle | python3 -c 'import json,sys; json.load(sys.stdin)'"
 
 echo "== the audit log"
@@ -269,7 +305,7 @@ check "which it is" agentctl agent start t-observer -- true
 agentctl agent start worker -- sleep 600 >/dev/null 2>&1 &
 eventually 20 says '"worker"' agentctl agents -o json
 # 60 is exit(2) of one thread.
-systemd-run --unit second-thread --quiet python3 -c '
+systemd-run --unit second-thread --quiet --property Restart=always python3 -c '
 import ctypes, threading, time
 threading.Thread(target=time.sleep, args=(600,)).start()
 ctypes.CDLL(None).syscall(60, 0)'
@@ -277,7 +313,7 @@ check "a process goes on without its first thread" eventually 20 says zombie \
     sh -c 'cat "/proc/$(systemctl show --property MainPID --value second-thread)/status"'
 check "and is governed" agentctl enroll --agent worker --unit second-thread.service
 check "revoked, it is stopped" sh -c 'agentctl agent revoke worker --because "the project ended"; ! agentctl agents -o json | grep -q "\"worker\""'
-check "so is the one without its first thread" eventually 10 fails "" systemctl is-active second-thread
+check "so is the one without its first thread, for good" eventually 10 says "^inactive|^failed" systemctl is-active second-thread
 check "and does not start" denied ADMISSION_DENY_STATE
 check "its history says all of it" sh -c '
     agentctl agent history worker -o json >'"$work/history"'

@@ -58,6 +58,9 @@ impl Registry {
 
         self.install(key, &name, 1, &compiled, &mut undo)?;
         let target = place::settle(&enrolment.wanted, &name, key, &mut undo).await?;
+        if let Some(other) = agents.who_governs(&target) {
+            return Err(RegistryError::Governed(target.to_string(), other.clone()));
+        }
         let tasks = self.govern(key, &target, &mut undo)?;
         // The pid may have gone to another process since the caller was found to be allowed to enroll it.
         enrolment.wanted.is_still(enrolment.owner)?;

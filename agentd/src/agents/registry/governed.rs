@@ -13,7 +13,7 @@ use agentguard_governance::state::State;
 
 use super::policy::Prepared;
 use super::{Agents, Registry, RegistryError, Running, draft_of, host_facts, stored};
-use crate::agents::{Target, user};
+use crate::agents::{Target, systemd, user};
 use crate::governance::{Governance, GovernanceError};
 use crate::kernel::{KernelError, kill, open_process};
 use crate::record::agents::StoredAgent;
@@ -128,6 +128,11 @@ impl Registry {
     pub(super) async fn stop(&self, agents: &mut Agents, name: &AgentName, why: &str) {
         let Some(run) = agents.running.get(name).map(|running| running.stored.clone()) else { return };
         tracing::warn!(AGENT = %name, "agent {name} is stopped: {why}");
+        if let Target::Unit { unit, .. } = &run.target
+            && let Err(error) = systemd::stop_unit(unit).await
+        {
+            tracing::warn!(AGENT = %name, %error, "systemd was not told to stop {unit}: it may start it again, ungoverned");
+        }
         let mut is_gone = false;
         for _ in 0..MAX_ROUNDS {
             if let Target::Run { cgroup, .. } = &run.target {

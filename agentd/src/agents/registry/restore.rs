@@ -7,7 +7,7 @@ use agentguard_api::report::AgentState;
 
 use super::{Agents, Registry, RegistryError, Running, count, draft_of, scratch, stored};
 use crate::agents::undo::Undo;
-use crate::agents::{Target, host, user};
+use crate::agents::{Target, host, systemd, user};
 use crate::record::agents::StoredAgent;
 
 impl Registry {
@@ -17,7 +17,7 @@ impl Registry {
         let mut agents = self.agents.lock().await;
         let mut restored = 0;
         for agent in stored::list(&agents.connection, 0)? {
-            if !self.lives(&agent) {
+            if !self.lives(&agent).await {
                 self.end(&mut agents, agent, AgentState::Finished)?;
                 continue;
             }
@@ -76,19 +76,23 @@ impl Registry {
     }
 
     /// Whether anything of it can be left since this boot.
-    fn lives(&self, agent: &StoredAgent) -> bool {
+    async fn lives(&self, agent: &StoredAgent) -> bool {
         if agent.boot_id != host::boot_id() {
             return false;
         }
-        let has_tasks = self.kernel.tasks_of(agent.key).is_ok_and(|tasks| !tasks.is_empty());
-        has_tasks
-            || match &agent.target {
-                Target::Pid { pid, start_ticks } => {
-                    user::owner(*pid).is_some_and(|owner| owner.start_ticks == *start_ticks)
-                }
-                Target::Run { cgroup, .. } => super::cgroup::is_populated(cgroup),
-                Target::Cgroup { cgroup } | Target::Unit { cgroup, .. } => cgroup.is_dir(),
+        if self.kernel.tasks_of(agent.key).is_ok_and(|tasks| !tasks.is_empty()) {
+            return true;
+        }
+        match &agent.target {
+            Target::Pid { pid, start_ticks } => {
+                user::owner(*pid).is_some_and(|owner| owner.start_ticks == *start_ticks)
             }
+            Target::Run { cgroup, .. } => super::cgroup::is_populated(cgroup),
+            Target::Cgroup { cgroup } => cgroup.is_dir(),
+            Target::Unit { unit, cgroup } => {
+                cgroup.is_dir() || !systemd::has_ended(unit).await.unwrap_or(false)
+            }
+        }
     }
 
     async fn restore_one(
@@ -113,7 +117,15 @@ impl Registry {
         self.kernel.install(next.key, &compiled.rules(next.generation))?;
         stored::put(&agents.connection, &next)?;
         let mut undo = Undo::default();
-        let governed = self.govern(next.key, &next.target, &mut undo);
+        let governed = match &next.target {
+            // Its number may be somebody else's by now, and its children have labels.
+            Target::Pid { pid, start_ticks }
+                if user::owner(*pid).is_none_or(|owner| owner.start_ticks != *start_ticks) =>
+            {
+                Ok(0)
+            }
+            target => self.govern(next.key, target, &mut undo),
+        };
         // Labels that are there stay, whether or not new ones could be given.
         undo.keep();
         agents.running.insert(next.name.clone(), Running { stored: next, empty_since: None });

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use agentguard_api::report::AgentState;
 
 use super::{Registry, Running, cgroup};
-use crate::agents::Target;
+use crate::agents::{Target, systemd};
 
 /// How often it is looked.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -32,9 +32,25 @@ impl Registry {
         self.strangers.store(agents.strangers.len(), Ordering::Relaxed);
         for agent in finished {
             let name = agent.name.clone();
+            if let Target::Unit { unit, .. } = &agent.target
+                && !systemd::has_ended(unit).await.unwrap_or(false)
+            {
+                continue; // it waits to be started again
+            }
             if let Err(error) = self.end(&mut agents, agent, AgentState::Finished) {
                 tracing::warn!(AGENT = %name, %error, "agent {name} has no processes left, but could not be ended");
             }
+        }
+    }
+
+    /// A unit that was started again has another cgroup. The kernel labels who comes into it; that packets are looked at there
+    /// is left to do.
+    fn follow(&self, running: &Running) {
+        let (Target::Cgroup { cgroup } | Target::Unit { cgroup, .. }) = &running.stored.target else {
+            return;
+        };
+        if let Err(error) = self.kernel.govern_cgroup(running.stored.key, cgroup) {
+            tracing::warn!(AGENT = %running.stored.name, %error, "a cgroup could not be followed");
         }
     }
 
@@ -42,6 +58,7 @@ impl Registry {
         let target = &running.stored.target;
         if target.cgroup().is_some_and(cgroup::is_populated) {
             running.empty_since = None;
+            self.follow(running);
             return false;
         }
         // A task that left the cgroup keeps its label. If the kernel can not tell, nothing has ended.

@@ -30,7 +30,7 @@ pub(super) fn registry_with(
     settings: crate::config::GovernanceSettings,
 ) -> Arc<Registry> {
     let store = Store::open(&home.state()).unwrap();
-    let policy = Arc::new(InUse::start(&home.policy(), &home.state()).unwrap());
+    let policy = Arc::new(home.policy_in_use());
     let (directory, tally) = (Arc::new(Directory::default()), Arc::new(Tally::default()));
     let governance = crate::testing::governance(home, &policy, &store, settings);
     let settings = Settings { degraded: Degraded::Refuse, guardrails: Vec::new() };

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Kill { pid: i32, signal: i32 },
     /// pidfd_send_signal.
     PidfdSignal { pid: i32, signal: i32 },
+    /// TIOCSTI on the standard input, by a 32-bit system call.
+    Type32,
     /// setpriority of another process.
     Renice { pid: i32 },
     /// Writes down its process id and sleeps: somebody to attack.
@@ -78,6 +80,7 @@ pub(crate) fn run(command: Command) -> Outcome {
             let process = raw::pidfd(pid).step("pidfd_open")?;
             raw::signal_pidfd(process.as_fd(), signal).step("pidfd_send_signal")
         }
+        Command::Type32 => raw::ioctl32(libc::STDIN_FILENO, libc::TIOCSTI as u32).step("ioctl"),
         Command::Renice { pid } => raw::renice(pid).step("setpriority"),
         Command::Victim { pid_file, ready, hold, seconds } => victim(&pid_file, ready, hold, seconds),
     }

@@ -168,6 +168,29 @@ pub(crate) fn signal_pidfd(pidfd: BorrowedFd<'_>, signal: c_int) -> Result<(), E
     Errno::result(result).map(drop)
 }
 
+/// An ioctl with a null pointer, as 32-bit programs call it: by interrupt 0x80.
+pub(crate) fn ioctl32(descriptor: c_int, command: u32) -> Result<(), Errno> {
+    const NUMBER: u64 = 54;
+    let mut result = NUMBER;
+    // SAFETY: the call reads its registers alone. rbx is the compiler's, so it is put back; the kernel may clear r8 to r11.
+    unsafe {
+        std::arch::asm!(
+            "xchg rbx, {descriptor}",
+            "int 0x80",
+            "xchg rbx, {descriptor}",
+            descriptor = inout(reg) descriptor as u64 => _,
+            inout("rax") result,
+            in("rcx") u64::from(command),
+            in("rdx") 0_u64,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    match result as i32 {
+        error if error < 0 => Err(Errno::from_raw(-error)),
+        _ => Ok(()),
+    }
+}
+
 /// Kinds of ptrace that take control of another process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Trace {
