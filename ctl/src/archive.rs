@@ -1,26 +1,26 @@
 //! A new archive: a tar, compressed with gzip, private, and whole or not there. Never in the place of a file that is there.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tar::{Builder, EntryType, Header};
+use tempfile::NamedTempFile;
 
 use crate::exit::Failure;
+use crate::staging::Staging;
 
 /// Names of archives end so, which says how to read them.
 pub(crate) const SUFFIX: &str = ".tar.gz";
 
-/// What is in archives says a lot about a host.
-const MODE: u32 = 0o600;
-
-/// One that is being written; dropped before its end, it is removed.
+/// One that is being written; however that ends before it is finished, nothing is left of it.
 pub(crate) struct NewArchive {
     path: PathBuf,
-    builder: Option<Builder<GzEncoder<File>>>,
+    /// For root alone, as it is made: what is in archives says a lot about a host.
+    builder: Builder<GzEncoder<NamedTempFile>>,
+    staging: Staging,
 }
 
 /// How an entry is put back.
@@ -44,67 +44,62 @@ pub(crate) fn named(text: &str) -> Result<PathBuf, String> {
 impl NewArchive {
     /// Begins one where nothing is.
     pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
-        let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
-        let file = file.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Failure::Failed(format!(
-                "{}: is there already, and is not replaced; name another",
-                path.display()
-            )),
-            _ => Failure::on(path, &error),
-        })?;
+        // Said now, before there is work that is for nothing; `finish` makes sure.
+        if path.symlink_metadata().is_ok() {
+            return Err(failed(path, &io::ErrorKind::AlreadyExists.into()));
+        }
+        let staging = Staging::beside(path)?;
+        let file = NamedTempFile::new_in(staging.path()).map_err(|error| failed(path, &error))?;
         let builder = Builder::new(GzEncoder::new(file, Compression::default()));
-        Ok(Self { path: path.to_owned(), builder: Some(builder) })
+        Ok(Self { path: path.to_owned(), builder, staging })
+    }
+
+    /// A folder for what goes into it, which goes when it does.
+    pub(crate) fn staging(&self) -> &Path {
+        self.staging.path()
     }
 
     /// Adds a file of exactly so many bytes.
     pub(crate) fn file(&mut self, name: &str, owned: Owned, bytes: u64, from: impl Read) -> io::Result<()> {
         let mut header = header(EntryType::Regular, owned);
         header.set_size(bytes);
-        self.builder()?.append_data(&mut header, name, from.take(bytes))
+        self.builder.append_data(&mut header, name, from.take(bytes))
     }
 
     /// Adds a folder.
     pub(crate) fn folder(&mut self, name: &str, owned: Owned) -> io::Result<()> {
         let mut header = header(EntryType::Directory, owned);
-        self.builder()?.append_data(&mut header, format!("{name}/"), io::empty())
+        self.builder.append_data(&mut header, format!("{name}/"), io::empty())
     }
 
     /// Adds a symbolic link.
     pub(crate) fn link(&mut self, name: &str, owned: Owned, target: &Path) -> io::Result<()> {
-        self.builder()?.append_link(&mut header(EntryType::Symlink, owned), name, target)
+        self.builder.append_link(&mut header(EntryType::Symlink, owned), name, target)
     }
 
-    /// Everything is in it: makes it durable.
-    pub(crate) fn finish(mut self) -> Result<u64, Failure> {
-        let finished = match self.builder.take() {
-            Some(builder) => builder.into_inner().and_then(GzEncoder::finish),
-            None => Err(ended()),
-        };
-        let finished = finished.and_then(|file| file.sync_all().and_then(|()| file.metadata()));
-        match finished {
-            Ok(meta) => {
-                self.path = PathBuf::new();
-                Ok(meta.len())
+    /// Everything is in it: makes it durable, and puts it where it belongs.
+    pub(crate) fn finish(self) -> Result<u64, Failure> {
+        let Self { path, builder, staging } = self;
+        let place = || {
+            let file = builder.into_inner()?.finish()?;
+            file.as_file().sync_all()?;
+            let bytes = file.persist_noclobber(&path)?.metadata()?.len();
+            if let Some(parent) = staging.path().parent() {
+                File::open(parent)?.sync_all()?;
             }
-            Err(error) => Err(Failure::on(&self.path, &error)),
-        }
-    }
-
-    fn builder(&mut self) -> io::Result<&mut Builder<GzEncoder<File>>> {
-        self.builder.as_mut().ok_or_else(ended)
+            Ok(bytes)
+        };
+        place().map_err(|error| failed(&path, &error))
     }
 }
 
-fn ended() -> io::Error {
-    io::Error::other("the archive has ended")
-}
-
-impl Drop for NewArchive {
-    fn drop(&mut self) {
-        if !self.path.as_os_str().is_empty() {
-            // Half an archive is worse than none.
-            let _ = fs::remove_file(&self.path);
-        }
+fn failed(path: &Path, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::Failed(format!(
+            "{}: is there already, and is not replaced; name another",
+            path.display()
+        )),
+        _ => Failure::on(path, error),
     }
 }
 
@@ -121,6 +116,7 @@ fn header(kind: EntryType, owned: Owned) -> Header {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -142,11 +138,23 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_came_meanwhile_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tar.gz");
+        let archive = NewArchive::create(&path).unwrap();
+        fs::write(&path, "theirs").unwrap();
+        let refused = archive.finish().unwrap_err().to_string();
+        assert!(refused.contains("is there already"), "{refused}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
     fn an_archive_that_was_not_finished_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.tar.gz");
         drop(NewArchive::create(&path).unwrap());
-        assert!(!path.exists());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

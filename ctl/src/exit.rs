@@ -20,6 +20,9 @@ Exit status:
   124  timeout
   `run` passes the status of the command on: 126 cannot execute, 127 not found, 128+N ended by signal N";
 
+/// Base of the status of what a signal ended, as in shells.
+pub(crate) const SIGNAL_BASE: i32 = 128;
+
 /// A command that came to its end.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,6 +21,7 @@ mod samples;
 pub mod screen;
 mod settings;
 mod spec_text;
+mod staging;
 mod standing;
 pub mod typed;
 

@@ -79,6 +79,12 @@ fn names_secret(name: &str) -> bool {
         && !HARMLESS_ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
+/// Names that may name a secret, as a pattern. Others do not match, so that their values are looked into: `--env=TOKEN=x`.
+fn may_name_secret() -> String {
+    let word = |word: &str| word.chars().map(String::from).collect::<Vec<_>>().join("[_.-]*");
+    format!(r"(?i:(?:[A-Za-z_][\w.-]*)?(?:{})[\w.-]*)", SECRET_WORDS.map(word).join("|"))
+}
+
 /// Letters of both cases and digits, as no word, path or hash in hex has them.
 fn looks_random(run: &str) -> bool {
     run.len() >= MIN_RANDOM
@@ -96,6 +102,7 @@ pub(crate) struct Redactor {
 struct Patterns {
     pem: Regex,
     url: Regex,
+    cookie: Regex,
     header: Regex,
     assignment: Regex,
     option: Regex,
@@ -112,18 +119,21 @@ impl Redactor {
     /// # Errors
     /// Never, unless a pattern below is wrong, which the tests would show.
     pub(crate) fn new() -> Result<Self, regex::Error> {
+        let name = may_name_secret();
         let patterns = Patterns {
             pem: Regex::new(r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*-----|\z)")?,
             url: Regex::new(
-                r#"\b([A-Za-z][A-Za-z0-9+.-]*)://(?:[^\s/@"'<>]*@)?([^\s/?#"'<>]*)([/?#][^\s"'<>]*)?"#,
+                r#"\b([A-Za-z][A-Za-z0-9+.-]*)://(?:[^\s/"'<>]*@)?([^\s/?#"'<>]*)([/?#][^\s"'<>]*)?"#,
             )?,
+            // Quotes and all: they may be a part of it.
+            cookie: Regex::new(r"(?i)(cookie:[ \t]*)(\S.*)")?,
             header: Regex::new(
                 r"(?i)\b(authorization\s*[:=]\s*(?:\w+\s+)?|bearer\s+|basic\s+)([A-Za-z0-9._~+/=-]{6,})",
             )?,
-            assignment: Regex::new(
-                r#"([A-Za-z_][\w.-]*)("?'?\s*[=:]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"',;&}\]]+)"#,
-            )?,
-            option: Regex::new(r#"(--?[A-Za-z][\w-]*)(\s+)("[^"]*"|'[^']*'|[^\s"'-][^\s"']*)"#)?,
+            assignment: Regex::new(&format!(
+                r#"({name})("?'?\s*[=:]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"',;&}}\]]+)"#
+            ))?,
+            option: Regex::new(&format!(r#"(--?{name})(\s+)("[^"]*"|'[^']*'|[^\s"'-][^\s"']*)"#))?,
             shape: Regex::new(
                 r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{8,}|sk-[\w-]{16,}|hf_\w{16,}|npm_\w{16,}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)",
             )?,
@@ -191,6 +201,12 @@ impl Redactor {
                 }
                 Some(if rest.is_empty() { bare } else { format!("{bare}/<path>") })
             },
+        );
+        let text = self.each(
+            |p| &p.cookie,
+            Kind::Secret,
+            &text,
+            |found| (part(found, 2) != "<secret>").then(|| format!("{}<secret>", part(found, 1))),
         );
         let text = self.each(
             |p| &p.header,
@@ -344,6 +360,12 @@ mod tests {
             ("token: abc".to_owned(), "token: <secret>"),
             ("mysql --password hunter2 -h db".to_owned(), "mysql --password <secret> -h db"),
             ("curl --auth-token=abc x".to_owned(), "curl --auth-token=<secret> x"),
+            ("docker run --env=DB_PASSWORD=hunter2 x".to_owned(), "docker run --env=DB_PASSWORD=<secret> x"),
+            ("sh -c 'mysql --password hunter2'".to_owned(), "sh -c 'mysql --password <secret>'"),
+            ("curl '--header=X-Api-Key: abc' x".to_owned(), "curl '--header=X-Api-Key: <secret>' x"),
+            ("note=\"token: abc\"".to_owned(), "note=\"token: <secret>\""),
+            ("Cookie: theme=dark; session=abc\nnext".to_owned(), "Cookie: <secret>\nnext"),
+            ("set-cookie: a=\"b c\"; Path=/".to_owned(), "set-cookie: <secret>"),
             ("Authorization: Bearer abcdef123".to_owned(), "Authorization: Bearer <secret>"),
             ("got bearer abcdef123".to_owned(), "got bearer <secret>"),
             (made(&["key AK", "IA", "ABCDEFGHIJKLMNOP"]), "key <secret>"),
@@ -370,6 +392,7 @@ mod tests {
             ),
             ("https://example.com?code=1", "https://example.com/<path>"),
             ("postgres://bob:pw@db:5432/shop", "postgres://db:5432/<path>"),
+            ("postgres://bob:p@ssw0rd@db:5432/x", "postgres://db:5432/<path>"),
             ("http://u:p@10.0.0.1", "http://10.0.0.1"),
             ("webhook = \"https://hooks.example.com/a\"", "webhook = \"https://hooks.example.com/<path>\""),
             (
@@ -412,7 +435,8 @@ mod tests {
 
     #[test]
     fn text_that_was_redacted_stays_as_it_is() {
-        let text = "token=abc https://h.example/p /home/alice a@b.example uid 1 (x) --password y";
+        let text = "token=abc https://u:p@w@h.example/p /home/alice a@b.example uid 1 (x) --password y\n\
+                    --env=DB_PASSWORD=x '--header=X-Api-Key: y'\nCookie: a=b; c=d";
         let once = redacted(text);
         assert_eq!(redacted(&once), once);
     }

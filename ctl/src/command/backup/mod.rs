@@ -57,10 +57,7 @@ pub(crate) fn run(arguments: &Arguments, screen: &mut Screen<'_>) -> Result<Outc
     }
     // First, so that a name that is taken is said before anything is copied.
     let archive = NewArchive::create(out)?;
-    let beside = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let staging = tempfile::Builder::new().prefix(".agentguard-backup-").tempdir_in(beside);
-    let staging = staging.map_err(|error| Failure::on(beside, &error))?;
-    let all = take::take(root, &settings, *with_keys, staging.path())?;
+    let all = take::take(root, &settings, *with_keys, archive.staging())?;
     let manifest = Manifest {
         format: FORMAT,
         product: env!("CARGO_PKG_VERSION").to_owned(),

@@ -68,7 +68,7 @@ enum FoundKind {
     Link,
 }
 
-/// Takes everything; copies go into `staging`.
+/// Takes everything; copies go into `staging`, and of secrets only `with_keys`.
 pub(super) fn take(
     root: &Path,
     settings: &Settings,
@@ -91,14 +91,16 @@ pub(super) fn take(
             found.retain(|found| !is_apart(&found.name));
             Ok(found)
         },
-        |found| copy(found, staging),
+        |found| {
+            let leaves_out = !with_keys && found.kind == FoundKind::File && is_secret(found, &secrets);
+            if leaves_out { Ok(None) } else { copy(found, staging).map(Some) }
+        },
     )?;
     for (found, copied) in rest {
-        if found.kind == FoundKind::File && !with_keys && is_secret(&found, &secrets) {
-            all.left_out.push(found.name);
-            continue;
+        match copied {
+            Some(copied) => all.taken.push(taken(&found, copied)?),
+            None => all.left_out.push(found.name),
         }
-        all.taken.push(taken(&found, copied)?);
     }
     audit(&below(root, &settings.state_dir).join(AUDIT), staging, &mut all.taken)?;
     store(&below(root, &settings.state_dir).join(STORE), staging, &mut all.taken)?;
@@ -159,10 +161,10 @@ fn found(path: &Path, name: &str, kind: FoundKind, meta: &Metadata) -> Found {
 }
 
 /// Looks, copies, and looks again: until nothing changed in between.
-fn settled(
+fn settled<T>(
     look: impl Fn() -> io::Result<Vec<Found>>,
-    copy: impl Fn(&Found) -> io::Result<PathBuf>,
-) -> Result<Vec<(Found, PathBuf)>, Failure> {
+    copy: impl Fn(&Found) -> io::Result<T>,
+) -> Result<Vec<(Found, T)>, Failure> {
     let mut last = None;
     for _ in 0..TRIES {
         let tried = (|| {
@@ -200,11 +202,19 @@ fn failed(error: &io::Error) -> Failure {
 fn copy(found: &Found, staging: &Path) -> io::Result<PathBuf> {
     let to = staging.join(&found.name);
     match found.kind {
-        FoundKind::Folder => fs::create_dir_all(&to)?,
+        FoundKind::Folder => folder(&to)?,
         FoundKind::File => drop(fs::copy(&found.path, &to)?),
         FoundKind::Link => return fs::read_link(&found.path),
     }
     Ok(to)
+}
+
+/// One in a folder that is there: where a signal has removed all of it, nothing comes back.
+fn folder(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
 }
 
 fn taken(found: &Found, from: PathBuf) -> Result<Taken, Failure> {
@@ -253,7 +263,7 @@ fn audit(dir: &Path, staging: &Path, out: &mut Vec<Taken>) -> Result<(), Failure
             std::thread::sleep(PAUSE);
             continue;
         };
-        fs::create_dir_all(staging.join(&name)).map_err(|error| Failure::on(staging, &error))?;
+        folder(&staging.join(&name)).map_err(|error| Failure::on(staging, &error))?;
         for (at, found) in all.iter().enumerate() {
             let copied = match (&head_bytes, &lines) {
                 (Some(bytes), _) if Some(at) == head => Some(bytes),
@@ -310,4 +320,47 @@ fn store(path: &Path, staging: &Path, out: &mut Vec<Taken>) -> Result<(), Failur
     })?;
     out.push(taken(&found(path, &name, FoundKind::File, &meta), to)?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All bytes of all files below.
+    fn bytes(path: &Path) -> Vec<u8> {
+        if path.is_file() {
+            return fs::read(path).unwrap();
+        }
+        fs::read_dir(path).unwrap().flat_map(|entry| bytes(&entry.unwrap().path())).collect()
+    }
+
+    /// What is copied, and the names of what is left out.
+    fn copied(with_keys: bool) -> (String, Vec<String>) {
+        let (root, staging) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for (path, text) in [
+            ("var/lib/agentguard/keys/trust.json", "[trusted]"),
+            ("var/lib/agentguard/keys/ed25519-1.key", "[signs]"),
+            ("etc/agentguard/agentd.toml", "[[notify]]\nsecret_file = '/etc/agentguard/hook'"),
+            ("etc/agentguard/budget.token", "[spends]"),
+            ("etc/agentguard/hook", "[tells]"),
+        ] {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let settings = Settings::read(root.path()).unwrap();
+        let all = take(root.path(), &settings, with_keys, staging.path()).unwrap();
+        (String::from_utf8(bytes(staging.path())).unwrap(), all.left_out)
+    }
+
+    #[test]
+    fn secrets_that_are_left_out_are_not_copied_either() {
+        let secrets = ["[signs]", "[spends]", "[tells]"];
+        let (text, left_out) = copied(false);
+        assert!(text.contains("[trusted]") && secrets.iter().all(|secret| !text.contains(secret)), "{text}");
+        assert_eq!(left_out, ["state/keys/ed25519-1.key", "config/budget.token", "config/hook"]);
+        let (text, left_out) = copied(true);
+        assert!(secrets.iter().all(|secret| text.contains(secret)), "{text}");
+        assert!(left_out.is_empty(), "{left_out:?}");
+    }
 }

@@ -1,18 +1,16 @@
 //! What the kernel itself says an agent's rules were made of: read from the pinned table, without asking agentd.
 
-use std::path::Path;
-
 use aya::maps::{Array, Map, MapData};
 use serde::Serialize;
 
 use super::PINS;
 use crate::exit::chain;
 
-/// The table of agents, below the pins of this layout.
-const TABLE: &str = "v1/maps/agents";
+/// The table of agents, below the folder of a layout.
+const TABLE: &str = "maps/agents";
 
-/// Of `struct agent` in `wire.h`: six words, the answers of 20 classes and 64 capabilities, two hashes.
-const ENTRY_BYTES: usize = 6 * 4 + (20 + 64) * 4 + 2 * HASH_BYTES;
+/// Of `struct agent` in `wire.h`: seven words, the answers of 20 classes and 64 capabilities, two hashes.
+const ENTRY_BYTES: usize = 7 * 4 + (20 + 64) * 4 + 2 * HASH_BYTES;
 const HASH_BYTES: usize = 32;
 const SERIAL_BYTES: usize = 4;
 
@@ -31,10 +29,12 @@ pub(crate) struct Table(Array<MapData, [u8; ENTRY_BYTES]>);
 impl Table {
     /// Nothing if it is not there, or not for this caller: only root may look.
     pub(crate) fn open() -> Result<Option<Self>, String> {
-        let path = Path::new(PINS).join(TABLE);
-        if !nix::unistd::geteuid().is_root() || !path.exists() {
+        if !nix::unistd::geteuid().is_root() {
             return Ok(None);
         }
+        let layouts = std::fs::read_dir(PINS).into_iter().flatten().flatten();
+        let table = layouts.map(|layout| layout.path().join(TABLE)).find(|path| path.exists());
+        let Some(path) = table else { return Ok(None) };
         let failed = |error: &dyn std::error::Error| format!("{}: {}", path.display(), chain(error));
         let data = MapData::from_pin(&path).map_err(|error| failed(&error))?;
         let map = Map::from_map_data(data).map_err(|error| failed(&error))?;

@@ -11,14 +11,11 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::unistd::Pid;
 
-use crate::exit::Failure;
+use crate::exit::{Failure, SIGNAL_BASE};
 
 /// What would end agentctl and must not do so before the command has ended.
 const HELD_BACK: [Signal; 6] =
     [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
-
-/// Base of the status of a command that a signal ended, as in shells.
-const SIGNAL_BASE: i32 = 128;
 
 /// Signals to this process, read instead of acted upon.
 pub(super) struct Signals(SignalFd);
