@@ -72,3 +72,20 @@ check "and its unit starts it no more" fails "" sh -c '
 check "nor tries again" says "^failed$" eventually 20 sh -c 'systemctl is-active agentd-agent@caretaker | grep failed'
 systemctl reset-failed agentd-agent@caretaker
 rm -r /srv/caretaker /etc/agentguard/agents/caretaker.conf
+
+# As docs/how-to/keys.md has it.
+key=$(ls /var/lib/agentguard/keys/*.key)
+install -d -m 700 /etc/credstore.encrypted
+check "its key can be encrypted to this host" systemd-creds encrypt --name=agentguard-key "$key" /etc/credstore.encrypted/agentguard-key
+drop_in=/etc/systemd/system/agentd.service.d
+mkdir "$drop_in"
+printf '[Service]\nLoadCredentialEncrypted=agentguard-key:/etc/credstore.encrypted/agentguard-key\n' >"$drop_in/key.conf"
+systemctl daemon-reload
+mv "$key" "$work/key"
+systemctl restart agentd
+check "and signs when systemd gives it" says " signs " agentctl keys list
+mv "$work/key" "$key"
+rm -r "$drop_in" /etc/credstore.encrypted /var/lib/systemd/credential.secret
+systemctl daemon-reload
+systemctl restart agentd
+check "as it does from its own folder" says " signs " agentctl keys list
