@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{AuditError, at};
 use crate::files;
-use crate::lines::{Lines, Shape};
+use crate::lines::{Lines, Shape, last_record};
 use crate::record::{AuditRecord, Kind};
 
 /// Which records. What is empty or not given is no condition.
@@ -46,6 +46,8 @@ pub struct Records {
     filter: Filter,
     segments: VecDeque<PathBuf>,
     open: Option<(PathBuf, Lines)>,
+    /// Lines that do not name one of the filter's codes are not read.
+    skims: bool,
 }
 
 impl Records {
@@ -55,7 +57,23 @@ impl Records {
     /// When the directory cannot be read.
     pub fn of(dir: &Path, filter: Filter) -> Result<Self, AuditError> {
         let segments = files::list(dir)?.segments.into_iter().map(|found| found.path).collect();
-        Ok(Self { filter, segments, open: None })
+        Ok(Self { filter, segments, open: None, skims: false })
+    }
+
+    /// The same for a log of years, when a few records of late are wanted: segments that begin and end before the
+    /// filter's time are passed over, and lines without one of its codes. Whether those can be read is not told.
+    ///
+    /// # Errors
+    /// When the directory or one of its files cannot be read.
+    pub fn skim(dir: &Path, filter: Filter) -> Result<Self, AuditError> {
+        let since_ns = filter.since_ns.unwrap_or(0);
+        let mut segments = VecDeque::new();
+        for found in files::list(dir)?.segments {
+            if !is_before(&found.path, since_ns)? {
+                segments.push_back(found.path);
+            }
+        }
+        Ok(Self { filter, segments, open: None, skims: true })
     }
 
     /// The newest `limit` records that a filter takes, oldest first, and what could not be read on the way. Reads only
@@ -76,7 +94,7 @@ impl Records {
             }
             let (filter, segments) = (filter.clone(), VecDeque::from([found.path]));
             let mut of_segment = VecDeque::new();
-            for record in (Self { filter, segments, open: None }) {
+            for record in (Self { filter, segments, open: None, skims: false }) {
                 match record {
                     Ok(record) => of_segment.push_back(record),
                     Err(error @ AuditError::Line { .. }) => unreadable.push(error),
@@ -108,6 +126,9 @@ impl Records {
                 self.open = None;
                 continue;
             };
+            if self.skims && !names_one(&self.filter.codes, &line.shape) {
+                continue;
+            }
             let wrong = |what: String| AuditError::Line { path: path.clone(), line: line.number, what };
             return match line.shape {
                 Shape::Whole(bytes) => match AuditRecord::parse(&bytes) {
@@ -122,6 +143,21 @@ impl Records {
             };
         }
     }
+}
+
+/// Whether both ends of a segment are from before a time. Of one that a wrong clock ended, or began, the other tells.
+fn is_before(path: &Path, since_ns: u64) -> Result<bool, AuditError> {
+    let first = match Lines::open(path)?.next().map_err(at(path))?.map(|line| line.shape) {
+        Some(Shape::Whole(bytes)) => AuditRecord::parse(&bytes).ok(),
+        Some(Shape::Torn(_) | Shape::TooLong { .. }) | None => None,
+    };
+    let ends = first.zip(last_record(path)?);
+    Ok(ends.is_some_and(|(first, last)| first.time_ns < since_ns && last.time_ns < since_ns))
+}
+
+fn names_one(codes: &[String], shape: &Shape) -> bool {
+    let Shape::Whole(bytes) = shape else { return true };
+    std::str::from_utf8(bytes).is_ok_and(|text| codes.iter().any(|code| text.contains(code)))
 }
 
 impl Iterator for Records {

@@ -157,6 +157,16 @@ pub fn admit(facts: &Facts<'_>) -> Admission {
     Admission { code, reason, checks }
 }
 
+/// The answer about an agent of which not even the state can be read.
+pub fn unreadable(why: &str) -> Admission {
+    let result = |check: &Check| CheckResult {
+        name: check.name.to_owned(),
+        holds: (check.name == "state").then_some(false),
+    };
+    let reason = format!("its state can not be read: {why}");
+    Admission { code: Code::DenyState, reason, checks: CHAIN.iter().map(result).collect() }
+}
+
 impl Code {
     /// Every code.
     pub const ALL: [Self; 11] = [

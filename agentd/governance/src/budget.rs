@@ -66,6 +66,13 @@ pub fn month(wall_ns: u64) -> String {
     text.get(..7).unwrap_or_default().to_owned()
 }
 
+/// When the calendar month of a moment began.
+pub fn month_began_ns(wall_ns: u64) -> u64 {
+    let first = humantime::parse_rfc3339(&format!("{}-01T00:00:00Z", month(wall_ns)));
+    let since = first.ok().and_then(|first| first.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -86,6 +93,8 @@ mod tests {
         assert_eq!(month(0), "1970-01");
         assert_eq!(month(1_796_083_199_999_999_999), "2026-11");
         assert_eq!(month(1_796_083_200_000_000_000), "2026-12");
+        assert_eq!(month_began_ns(1_796_083_200_000_000_000), 1_796_083_200_000_000_000);
+        assert_eq!(month_began_ns(1_798_761_599_999_999_999), 1_796_083_200_000_000_000);
     }
 
     proptest! {

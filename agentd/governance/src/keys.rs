@@ -23,8 +23,11 @@ use zeroize::Zeroizing;
 
 use crate::files::{self, FileError};
 
-/// Keys that are remembered, revoked ones too: more is a mistake.
-const MAX_KEYS: usize = 256;
+/// Keys that are trusted at once: more is a mistake.
+const MAX_TRUSTED: usize = 256;
+/// A list that is longer, in bytes, takes no further key. Revoked ones stay in it for good, or they could be trusted
+/// again; some thousand fit. What is left up to the longest file that is read is for revoking all that are trusted.
+const MAX_LIST: usize = 1 << 20;
 const SECRET_BYTES: usize = 32;
 /// Of SHA-256.
 const BLOCK_BYTES: usize = 64;
@@ -150,8 +153,11 @@ pub enum RingError {
     #[error("this is no Ed25519 public key; give PEM (openssl pkey -pubout) or base64 of its 32 bytes")]
     NotAKey,
     /// Too many.
-    #[error("the list has {MAX_KEYS} keys, which is the most")]
+    #[error("the list has {MAX_TRUSTED} trusted keys, which is the most; revoke those that nobody needs")]
     Full,
+    /// Too many that were revoked.
+    #[error("the list of keys has {MAX_LIST} bytes, which is the most, with the keys that were revoked")]
+    TooLong,
     /// The system gave no randomness.
     #[error("no randomness for a key: {0}")]
     Random(String),
@@ -389,8 +395,7 @@ impl KeyRing {
         if let Some(why) = &self.damaged {
             return Err(RingError::Unwritable(why.clone()));
         }
-        let text = serde_json::to_vec_pretty(&trust).map_err(|error| RingError::Encode(error.to_string()))?;
-        files::write(&self.folder.join(TRUST), &text)?;
+        files::write(&self.folder.join(TRUST), &trust.text()?)?;
         self.trust = trust;
         Ok(())
     }
@@ -401,11 +406,18 @@ impl Trust {
         if self.keys.iter().any(|known| known.id == key.id) {
             return Err(RingError::Twice(key.id));
         }
-        if self.keys.len() >= MAX_KEYS {
+        if self.keys.iter().filter(|known| known.status == Status::Trusted).count() >= MAX_TRUSTED {
             return Err(RingError::Full);
+        }
+        if self.text()?.len() > MAX_LIST {
+            return Err(RingError::TooLong);
         }
         self.keys.push(key);
         Ok(())
+    }
+
+    fn text(&self) -> Result<Vec<u8>, RingError> {
+        serde_json::to_vec_pretty(self).map_err(|error| RingError::Encode(error.to_string()))
     }
 }
 
@@ -630,6 +642,54 @@ mod tests {
         fs::write(&list, text.replace(&public, &BASE64.encode(other.verifying_key().as_bytes()))).unwrap();
         let swapped = KeyRing::open(home.path(), None);
         assert_eq!(swapped.check(&id, b"m", &other.sign(b"m").to_bytes()), SignatureCheck::Wrong);
+    }
+
+    /// A list with so many more keys.
+    fn fill(ring: &mut KeyRing, count: usize, status: Status, because: &str) {
+        let first = ring.trust.keys[0].clone();
+        ring.trust.keys.extend((0..count).map(|number| TrustedKey {
+            id: KeyId(format!("ed25519-{number:016}")),
+            status,
+            because: because.to_owned(),
+            ..first.clone()
+        }));
+        ring.replace(ring.trust.clone()).unwrap();
+    }
+
+    #[test]
+    fn a_list_that_is_full_of_trusted_keys_takes_another_when_one_is_revoked() {
+        let home = tempfile::tempdir().unwrap();
+        let mut full = ring(home.path());
+        let id = full.generate(Algorithm::Ed25519, "x", "test", 1, false).unwrap();
+        fill(&mut full, MAX_TRUSTED - 1, Status::Trusted, "");
+        let refused = full.generate(Algorithm::Ed25519, "y", "test", 2, true);
+        assert!(matches!(refused, Err(RingError::Full)), "{refused:?}");
+        full.revoke(&id.0, "lost", 3).unwrap();
+        let next = full.generate(Algorithm::Ed25519, "y", "test", 4, false).unwrap();
+        assert_eq!(ring(home.path()).sign(b"x").unwrap().0, next);
+    }
+
+    #[test]
+    fn revoked_keys_take_no_room_from_trusted_ones_and_every_one_can_be_revoked() {
+        let home = tempfile::tempdir().unwrap();
+        let mut long = ring(home.path());
+        long.generate(Algorithm::Ed25519, "x", "test", 1, false).unwrap();
+        fill(&mut long, 4 * MAX_TRUSTED, Status::Revoked, "");
+        long.generate(Algorithm::Ed25519, "y", "test", 2, true).unwrap();
+        // The longest reason that a person can give, as JSON writes it.
+        let worst = "\u{1}".repeat(500);
+        fill(&mut long, MAX_TRUSTED - 2, Status::Trusted, "");
+        while long.trust.text().unwrap().len() <= MAX_LIST {
+            long.trust.keys.push(TrustedKey { because: worst.clone(), ..long.trust.keys[1].clone() });
+        }
+        for key in long.trust.keys.iter_mut().filter(|key| key.status == Status::Trusted) {
+            (key.status, key.revoked_sec) = (Status::Revoked, Some(u64::MAX));
+            key.because.clone_from(&worst);
+        }
+        long.replace(long.trust.clone()).unwrap();
+        let mut long = ring(home.path());
+        let refused = long.generate(Algorithm::Ed25519, "z", "test", 3, true);
+        assert!(matches!(refused, Err(RingError::TooLong)), "{refused:?}");
     }
 
     #[test]

@@ -185,16 +185,16 @@ impl Register {
         is_plain(name) && self.root.join(name).is_dir()
     }
 
-    /// One agent.
+    /// One agent. A proof that can not be read is as good as none, and no error.
     ///
     /// # Errors
-    /// When there is none, or what is stored is not one.
+    /// When there is none, or its entry or spec can not be read.
     pub fn load(&self, name: &str) -> Result<Stored, RegisterError> {
         let entry = self.entry(name)?;
         let path = self.file(name, SPEC);
         let spec = files::read(&path)?
             .ok_or_else(|| RegisterError::Damaged { path, why: "it is missing".to_owned() })?;
-        Ok(Stored { entry, spec, proof: self.proof(name)? })
+        Ok(Stored { entry, spec, proof: self.proof(name) })
     }
 
     /// One agent without its spec and proof.
@@ -215,13 +215,18 @@ impl Register {
         Ok(entry)
     }
 
-    fn proof(&self, name: &str) -> Result<FoundProof, RegisterError> {
-        let Some(text) = files::read(&self.file(name, PROOF))? else { return Ok(FoundProof::Missing) };
+    /// What is where an agent's proof should be.
+    pub fn proof(&self, name: &str) -> FoundProof {
+        let text = match files::read(&self.file(name, PROOF)) {
+            Ok(Some(text)) => text,
+            Ok(None) => return FoundProof::Missing,
+            Err(error) => return FoundProof::Unreadable(error.to_string()),
+        };
         let read = Envelope::parse(&text).and_then(|envelope| {
             let proof = Box::new(envelope.proof()?);
             Ok(FoundProof::Read { envelope, proof })
         });
-        Ok(read.unwrap_or_else(|error| FoundProof::Unreadable(error.to_string())))
+        read.unwrap_or_else(|error| FoundProof::Unreadable(error.to_string()))
     }
 
     /// Whether one more of this name could be registered.

@@ -96,7 +96,7 @@ impl Audit {
     /// What time brings: durability of batches, rotation, retention.
     pub fn tick(&self) {
         let mut state = self.state();
-        let ticked = self.opened(&mut state).and_then(|log| log.tick(clock::wall_ns()));
+        let ticked = self.opened(&mut state).and_then(|log| log.tick(clock::wall_ns(), clock::boot_ns()));
         match ticked {
             Ok(()) => state.problem = None,
             Err(error) => self.failed(&mut state, &error),

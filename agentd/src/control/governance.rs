@@ -1,6 +1,8 @@
 //! Registered agents, keys and budgets over the API. What changes an agent goes through the registry, so that it reaches
 //! what runs.
 
+use std::sync::Arc;
+
 use agentguard_api::report::{
     AgentDetail, BudgetReport, KeyChange, KeyList, Promotion, RegisteredAgent, Spent, Validation,
 };
@@ -15,6 +17,7 @@ use agentguard_governance::state::State;
 use tonic::Status;
 
 use super::{Control, Daemon};
+use crate::agents::registry::{Registry, RegistryError};
 use crate::governance::{AGENT_ADMIN, Amount, Governance, GovernanceError, NewSpec, Person, Question};
 
 /// The code tells a program what kind of refusal it is, the message tells a person.
@@ -30,6 +33,7 @@ pub(super) fn refusal(error: GovernanceError) -> Status {
         GovernanceError::Role { .. } => Status::permission_denied(message),
         GovernanceError::Register(RegisterError::Damaged { .. })
         | GovernanceError::Keys(_)
+        | GovernanceError::NoOtherKey(..)
         | GovernanceError::Unrecorded(_)
         | GovernanceError::Policy(_)
         | GovernanceError::NothingRefused
@@ -242,22 +246,28 @@ pub(super) async fn add_spend(
 
 /// Adds an amount; when a budget is spent, policy is asked about the agent again.
 pub(super) async fn spend(
-    registry: &std::sync::Arc<crate::agents::registry::Registry>,
+    registry: &Arc<Registry>,
     amount: Amount,
     by: Person,
-) -> Result<Spent, crate::agents::registry::RegistryError> {
-    let name = amount.agent.clone();
-    let mut spent =
-        registry.govern_agent(Some(name.clone()), move |governance| governance.spend(&amount, &by)).await?;
-    // Again and again while it is over: what policy says may not have been written down the first time.
-    let is_over = spent.total.percent.is_some_and(|percent| percent >= 100);
-    if is_over && spent.total.state.is_some_and(State::is_promoted) {
-        registry.revalidate(Some(name.clone()), "the budget is spent").await?;
-        let agent = registry.governance().get(&name)?;
-        spent.total.state =
-            Some(agent.standing.state).filter(|_| agent.problem.is_none()).or(Some(State::Invalidated));
-    }
-    Ok(spent)
+) -> Result<Spent, RegistryError> {
+    let registry = registry.clone();
+    // Of its own: a client that leaves once the amount is added must not leave an agent to go on.
+    let work = tokio::spawn(async move {
+        let name = amount.agent.clone();
+        let mut spent = registry
+            .govern_agent(Some(name.clone()), move |governance| governance.spend(&amount, &by))
+            .await?;
+        // Again and again while it is over: what policy says may not have been written down the first time.
+        let is_over = spent.total.percent.is_some_and(|percent| percent >= 100);
+        if is_over && spent.total.state.is_some_and(State::is_promoted) {
+            registry.revalidate(Some(name.clone()), "the budget is spent").await?;
+            let agent = registry.governance().get(&name)?;
+            spent.total.state =
+                Some(agent.standing.state).filter(|_| agent.problem.is_none()).or(Some(State::Invalidated));
+        }
+        Ok(spent)
+    });
+    work.await.map_err(|_| RegistryError::Stopping)?
 }
 
 pub(super) fn budget_report(daemon: &Daemon, asked: &BudgetReportRequest) -> Result<BudgetReport, Status> {

@@ -28,6 +28,7 @@ use super::governance::spend;
 use crate::agents::registry::{Registry, RegistryError};
 use crate::config::BudgetSettings;
 use crate::governance::{Amount, GovernanceError, Person};
+use crate::http;
 
 /// A report is a line of JSON.
 const MAX_BODY: usize = 4096;
@@ -91,12 +92,12 @@ fn token(settings: &BudgetSettings) -> Result<Arc<str>> {
 }
 
 /// Serves until the process ends.
-pub async fn serve(gateway: Gateway, registry: Arc<Registry>) -> std::io::Result<()> {
+pub async fn serve(gateway: Gateway, registry: Arc<Registry>) {
     let router = Router::new()
         .route("/v1/spend", post(report))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Served { registry, token: gateway.token });
-    axum::serve(gateway.listener, router).await
+    http::serve(gateway.listener, router, http::Limits::default()).await;
 }
 
 async fn report(State(served): State<Served>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
@@ -112,6 +113,9 @@ async fn report(State(served): State<Served>, headers: HeaderMap, body: Bytes) -
         return answer(StatusCode::BAD_REQUEST, json!({"error": error}));
     };
     let amount = Amount { agent: report.agent, spend: amount, note: report.note, key: report.key };
+    if let Err(error) = amount.check_key() {
+        return answer(StatusCode::BAD_REQUEST, json!({"error": error.to_string()}));
+    }
     let by = Person { name: "gateway".to_owned(), uid: 0, roles: Vec::new() };
     match spend(&served.registry, amount, by).await {
         Ok(spent) => answer(StatusCode::OK, json!(spent)),
@@ -142,5 +146,79 @@ fn is_known(headers: &HeaderMap, token: &str) -> bool {
     match (shown.map(mac), mac(token)) {
         (Some(Ok(shown)), Ok(known)) => known.verify(&shown.finalize().into_bytes()).is_ok(),
         (Some(_) | None, _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentguard_governance::state::State as Standing;
+
+    use super::*;
+    use crate::agents::directory::Directory;
+    use crate::agents::registry::Settings;
+    use crate::export::Tally;
+    use crate::governance::{AGENT_ADMIN, NewSpec};
+    use crate::kernel::fake::Fake;
+    use crate::record::Store;
+    use crate::testing::{Home, PROMOTING_POLICY, SPEC, eventually};
+
+    const TOKEN: &str = "a word that only they know";
+
+    fn served() -> (Home, Served) {
+        let home = Home::new();
+        home.write_policy(PROMOTING_POLICY);
+        let (policy, store) = (Arc::new(home.policy_in_use()), Store::open(&home.state()).unwrap());
+        let governance = crate::testing::governance(&home, &policy, &store, home.config().governance);
+        let spec = format!("{SPEC}\n[economics]\nmonthly_budget_usd = 10\n")
+            .replace("tier = 1", "tier = 1\nowner = \"alice\"");
+        let root = Person { name: "root".to_owned(), uid: 0, roles: vec![AGENT_ADMIN.to_owned()] };
+        governance.create(&NewSpec { name: "tester".to_owned(), spec, ..NewSpec::default() }, &root).unwrap();
+        assert_eq!(governance.promote("tester", &root).unwrap().refusals, []);
+        let settings = Settings { degraded: crate::config::Degraded::Refuse, guardrails: Vec::new() };
+        let (directory, tally) = (Arc::new(Directory::default()), Arc::new(Tally::default()));
+        let kernel = Arc::new(Fake::default());
+        let registry = Registry::new(kernel, store, directory, policy, tally, governance, settings).unwrap();
+        (home, Served { registry: Arc::new(registry), token: TOKEN.into() })
+    }
+
+    async fn reported(served: &Served, body: serde_json::Value) -> (StatusCode, serde_json::Value) {
+        let headers =
+            HeaderMap::from_iter([(header::AUTHORIZATION, format!("Bearer {TOKEN}").parse().unwrap())]);
+        let response = report(State(served.clone()), headers, body.to_string().into()).await.into_response();
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_key_that_would_not_be_kept_as_it_is_is_a_bad_request() {
+        let (_home, served) = served();
+        for key in ["  ", "a ", "a\nb", &"k".repeat(257)] {
+            let (status, body) = reported(&served, json!({"agent": "tester", "usd": "1", "key": key})).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{key:?}");
+            assert!(body["error"].as_str().unwrap().contains("one line of 1 to 256 characters"), "{body}");
+        }
+        for body in
+            [json!({"agent": "tester", "usd": "1"}), json!({"agent": "tester", "usd": "1", "key": "k"})]
+        {
+            assert_eq!(reported(&served, body).await.0, StatusCode::OK);
+        }
+        assert_eq!(served.registry.governance().budget_report("", "").unwrap().spent_usd, 2.0);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_does_not_keep_a_spent_budget_from_being_seen() {
+        let (_home, served) = served();
+        // It is gone as soon as it has asked.
+        tokio::select! {
+            biased;
+            _ = reported(&served, json!({"agent": "tester", "usd": "10", "key": "k"})) => panic!("answered at once"),
+            () = std::future::ready(()) => {}
+        }
+        eventually("policy to be asked", async || {
+            let agent = served.registry.governance().get("tester").unwrap();
+            (agent.standing.state == Standing::Restricted).then_some(())
+        })
+        .await;
     }
 }

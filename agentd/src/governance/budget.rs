@@ -14,10 +14,11 @@ use serde_json::json;
 use super::agents::one_line;
 use super::{Governance, GovernanceError, Person, parse};
 use crate::clock;
-use crate::record::{Store, StoreError};
+use crate::record::{Store, StoreError, spend};
 
-/// Longest note and key of an entry.
+/// Longest note and key of an entry, characters.
 const MAX_NOTE: usize = 256;
+const MAX_KEY: usize = 256;
 
 /// What was spent. Cheap to clone.
 #[derive(Clone)]
@@ -36,13 +37,35 @@ pub struct Amount {
     pub key: String,
 }
 
+impl Amount {
+    fn key(&self) -> Option<&str> {
+        (!self.key.is_empty()).then_some(self.key.as_str())
+    }
+
+    /// Two keys must not become one on their way into the store.
+    ///
+    /// # Errors
+    /// When it has a key that would.
+    pub fn check_key(&self) -> Result<(), GovernanceError> {
+        if one_line(&self.key, MAX_KEY) == self.key {
+            return Ok(());
+        }
+        Err(GovernanceError::Invalid(format!(
+            "the key must be one line of 1 to {MAX_KEY} characters, without blanks at its ends or two in a row"
+        )))
+    }
+}
+
 impl Ledger {
     /// In the store.
     ///
     /// # Errors
     /// When it can not be opened.
     pub fn open(store: &Store) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(Mutex::new(store.writer()?))))
+        let connection = store.writer()?;
+        // Whoever is told that an amount was added does not report it again: it must outlive a loss of power.
+        connection.pragma_update(None, "synchronous", "full")?;
+        Ok(Self(Arc::new(Mutex::new(connection))))
     }
 
     /// What an agent spent in the month of a moment.
@@ -58,21 +81,18 @@ impl Ledger {
     fn add(&self, amount: &Amount, by: &str, wall_ns: u64) -> Result<(Spend, bool), StoreError> {
         let before = self.spent(&amount.agent, wall_ns)?;
         let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (!amount.key.is_empty()).then(|| one_line(&amount.key, MAX_NOTE));
-        let added = connection.execute(
-            "INSERT INTO spend (agent, month, time_ns, micros, source, note, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-             ON CONFLICT (agent, key) DO NOTHING",
-            params![
-                amount.agent,
-                month(wall_ns),
-                wall_ns.cast_signed(),
-                amount.spend.micros.cast_signed(),
-                by,
-                one_line(&amount.note, MAX_NOTE),
-                key,
-            ],
+        let added = spend::add(
+            &connection,
+            &spend::Entry {
+                agent: &amount.agent,
+                time_ns: wall_ns,
+                spend: amount.spend,
+                source: by,
+                note: &one_line(&amount.note, MAX_NOTE),
+                key: amount.key(),
+            },
         )?;
-        Ok((before, added > 0))
+        Ok((before, added))
     }
 
     /// Agents, what they spent in a month, and in how many entries; the most expensive first.
@@ -101,6 +121,7 @@ impl Governance {
     /// Adds to what a registered agent spent, and tells whom it concerns. Whether the budget is spent policy says: the caller
     /// asks it again when the last alert comes.
     pub fn spend(&self, amount: &Amount, by: &Person) -> Result<Spent, GovernanceError> {
+        amount.check_key()?;
         let stored = self.register.load(&amount.agent)?;
         let budget = parse(&stored).ok().and_then(|spec| spec.economics.monthly_budget_usd);
         let now = clock::wall_ns();
@@ -109,7 +130,13 @@ impl Governance {
         let passed = budget.and_then(|budget| alert(before, after, budget));
         let name = &amount.agent;
         if added {
-            let detail = json!({"usd": amount.spend.dollars(), "month_usd": after.dollars(), "note": one_line(&amount.note, MAX_NOTE)});
+            // All that it takes to begin the ledger anew.
+            let detail = json!({
+                "usd": amount.spend.dollars(),
+                "month_usd": after.dollars(),
+                "note": one_line(&amount.note, MAX_NOTE),
+                "key": amount.key(),
+            });
             self.audit
                 .note(AuditEntry::new(codes::BUDGET_SPENT, &by.name).agent(name.clone()).detail(detail));
         }
@@ -202,4 +229,66 @@ fn is_month(text: &str) -> bool {
         part.is_some_and(|part| part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit()))
     };
     digits(parts.next(), 4) && digits(parts.next(), 2) && parts.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::tests::{World, root, world};
+    use super::*;
+
+    fn spend(world: &World, usd: &str, key: &str) -> Result<Spent, GovernanceError> {
+        let (spend, key) = (Spend::parse(usd).unwrap(), key.to_owned());
+        let amount = Amount { agent: "tester".to_owned(), spend, note: "a  model".to_owned(), key };
+        world.governance.spend(&amount, &root())
+    }
+
+    #[test]
+    fn a_key_that_would_not_be_kept_as_it_is_is_refused() {
+        let world = world();
+        let (long, longer) = ("ä".repeat(256), "ä".repeat(257));
+        for key in [longer.as_str(), " ", " a", "a ", "a\n", "a\tb", "a  b"] {
+            let error = spend(&world, "1", key).unwrap_err();
+            assert!(matches!(error, GovernanceError::Invalid(_)), "{key:?}: {error}");
+        }
+        for key in ["", "", long.as_str(), "a b"] {
+            assert!(spend(&world, "1", key).unwrap().added, "{key:?}");
+        }
+        assert!(!spend(&world, "1", &long).unwrap().added);
+        assert_eq!(world.governance.budget_report("", "").unwrap().spent_usd, 4.0);
+    }
+
+    #[test]
+    fn what_was_taken_outlives_a_loss_of_power() {
+        const FULL: i64 = 2;
+        let world = world();
+        let connection = world.governance.ledger.0.lock().unwrap();
+        let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+        assert_eq!(synchronous, FULL);
+    }
+
+    #[test]
+    fn a_store_that_is_put_aside_forgets_no_spending() {
+        let world = world();
+        spend(&world, "7.000001", "a").unwrap();
+        spend(&world, "2.5", "").unwrap();
+        let before = world.governance.budget_report("", "").unwrap();
+        let (home, file) = (world.home.state(), world.home.state().join("records.db"));
+        let world = world.again_with(|| {
+            fs::write(&file, "this is no database, and long enough to be read as one".repeat(100)).unwrap();
+        });
+        assert!(fs::read_dir(&home).unwrap().any(|entry| {
+            entry.unwrap().file_name().to_string_lossy().starts_with("records.db.damaged-")
+        }));
+        assert_eq!(world.governance.budget_report("", "").unwrap(), before);
+        assert!(!spend(&world, "7.000001", "a").unwrap().added, "its key is known");
+        assert_eq!(spend(&world, "0.5", "b").unwrap().alert, Some(100));
+        // Removed by hand, it is the same.
+        let world = world.again_with(|| fs::remove_file(&file).unwrap());
+        assert_eq!(world.governance.budget_report("", "").unwrap().spent_usd, 10.000_001);
+        // And nothing is added to a store that is there.
+        let world = world.again_with(|| ());
+        assert_eq!(world.governance.budget_report("", "").unwrap().agents[0].entries, 3);
+    }
 }

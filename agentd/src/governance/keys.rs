@@ -32,13 +32,33 @@ impl Governance {
         let algorithm = self.algorithm(algorithm, Algorithm::Ed25519)?;
         let _changing = self.changing();
         let mut ring = self.ring();
+        let label = one_line(label, MAX_LABEL);
         let detail = json!({"algorithm": algorithm, "label": label});
-        self.about_to(codes::KEY_GENERATED, by, detail)?;
-        let id = ring.generate(algorithm, &one_line(label, MAX_LABEL), &by.name, now_sec(), false)?;
-        if ring.active() == Some(&id) {
-            self.audit.sign_anew();
-        }
+        let id = if ring.active().is_none() {
+            self.key_for_a_host_without(&mut ring, algorithm, &label, by, detail)?
+        } else {
+            self.about_to(codes::KEY_GENERATED, by, detail)?;
+            ring.generate(algorithm, &label, &by.name, now_sec(), false)?
+        };
         self.change(&id, 0)
+    }
+
+    /// A host without a key signs nothing, the audit log neither: it gets one first, and that is written down next.
+    fn key_for_a_host_without(
+        &self,
+        ring: &mut KeyRing,
+        algorithm: Algorithm,
+        label: &str,
+        by: &Person,
+        mut detail: serde_json::Value,
+    ) -> Result<KeyId, RingError> {
+        let id = ring.generate(algorithm, label, &by.name, now_sec(), true)?;
+        self.audit.sign_anew();
+        if let Some(detail) = detail.as_object_mut() {
+            detail.insert("key".to_owned(), json!(id));
+        }
+        self.audit.note(said(codes::KEY_GENERATED, by, detail));
+        Ok(id)
     }
 
     /// Trusts a public key from elsewhere.
@@ -51,7 +71,8 @@ impl Governance {
         self.change(&id, 0)
     }
 
-    /// Ends a key. Was it the one in use, another is made: a host must be able to sign.
+    /// Ends a key. Was it the one in use, another is made: a host must be able to sign. Ended it is in any case, as it may
+    /// be a thief's.
     pub fn revoke_key(&self, name: &str, because: &str, by: &Person) -> Result<KeyChange, GovernanceError> {
         let _changing = self.changing();
         let mut ring = self.ring();
@@ -62,12 +83,13 @@ impl Governance {
         }
         let is_active = ring.active() == Some(&id);
         self.about_to(codes::KEY_REVOKED, by, json!({"key": id, "because": shortened(because)}))?;
-        if is_active {
-            self.about_to(codes::KEY_GENERATED, by, json!({"algorithm": algorithm, "instead_of": id}))?;
-            ring.generate(algorithm, &format!("instead of {id}"), &by.name, now_sec(), true)?;
-            self.audit.sign_anew();
-        }
         ring.revoke(&id.0, &shortened(because), now_sec())?;
+        if is_active {
+            let (label, detail) =
+                (format!("instead of {id}"), json!({"algorithm": algorithm, "instead_of": id}));
+            self.key_for_a_host_without(&mut ring, algorithm, &label, by, detail)
+                .map_err(|error| GovernanceError::NoOtherKey(id.clone(), error))?;
+        }
         self.change(&id, 0)
     }
 
@@ -113,8 +135,7 @@ impl Governance {
     }
 
     fn about_to(&self, code: Code, by: &Person, detail: serde_json::Value) -> Result<(), GovernanceError> {
-        tracing::info!(CODE = code.name, BY = by.name, "keys: {}", code.meaning);
-        Ok(self.audit.record(AuditEntry::new(code, &by.name).detail(detail))?)
+        Ok(self.audit.record(said(code, by, detail))?)
     }
 
     fn algorithm(&self, word: &str, default: Algorithm) -> Result<Algorithm, GovernanceError> {
@@ -144,6 +165,12 @@ impl Governance {
     }
 }
 
+/// What happens to a key, told in the journal and as the audit log has it.
+fn said(code: Code, by: &Person, detail: serde_json::Value) -> AuditEntry {
+    tracing::info!(CODE = code.name, BY = by.name, "keys: {}", code.meaning);
+    AuditEntry::new(code, &by.name).detail(detail)
+}
+
 fn view(ring: &KeyRing, id: &KeyId, signers: &[KeyId]) -> Result<KeyView, RingError> {
     let key = ring.get(id).ok_or_else(|| RingError::Unknown(id.0.clone()))?.clone();
     Ok(KeyView {
@@ -153,4 +180,65 @@ fn view(ring: &KeyRing, id: &KeyId, signers: &[KeyId]) -> Result<KeyView, RingEr
         public_pem: ring.public_pem(id),
         key,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::tests::{root, world};
+    use super::*;
+
+    #[test]
+    fn another_key_takes_the_place_of_the_one_in_use_when_that_is_revoked() {
+        let world = world();
+        let id = world.governance.keys().unwrap().keys[0].key.id.clone();
+        world.governance.revoke_key(&id.0, "stolen", &root()).unwrap();
+        let keys = world.governance.keys().unwrap().keys;
+        let found: Vec<_> = keys.iter().map(|key| (key.key.status, key.active)).collect();
+        assert_eq!(found, [(Status::Revoked, false), (Status::Trusted, true)]);
+        let audited = world.audited(2);
+        assert_eq!((audited[0].code.as_str(), audited[1].code.as_str()), ("KEY_REVOKED", "KEY_GENERATED"));
+        assert_eq!(audited[1].detail["instead_of"], json!(id));
+        assert_eq!(audited[1].detail["key"], json!(keys[1].key.id));
+    }
+
+    #[test]
+    fn a_stolen_key_is_revoked_also_when_no_other_can_be_made_and_a_host_without_a_key_can_get_one() {
+        let world = world();
+        let list = world.keys().join("trust.json");
+        let before = fs::read_to_string(&list).unwrap();
+        let id = world.governance.keys().unwrap().keys[0].key.id.clone();
+        // As long as a list can be, by keys that were revoked.
+        let mut trust: serde_json::Value = serde_json::from_str(&before).unwrap();
+        let keys = trust["keys"].as_array_mut().unwrap();
+        for number in 0..300 {
+            let mut key = keys[0].clone();
+            key["id"] = json!(format!("ed25519-{number:016}"));
+            (key["status"], key["because"]) = (json!("revoked"), json!("x".repeat(4096)));
+            keys.push(key);
+        }
+        fs::write(&list, trust.to_string()).unwrap();
+        let error = world.governance.revoke_key(&id.0, "stolen", &root()).unwrap_err();
+        assert!(matches!(error, GovernanceError::NoOtherKey(..)), "{error}");
+        assert!(error.to_string().ends_with("agentctl keys generate"), "{error}");
+        assert_eq!(world.audited(1)[0].code, "KEY_REVOKED");
+        let denied = world.governance.admit("tester", "test").unwrap_err();
+        assert!(
+            matches!(denied, GovernanceError::Denied { code: "ADMISSION_DENY_SIGNER_REVOKED", .. }),
+            "{denied}"
+        );
+        assert!(world.governance.promote("tester", &root()).is_err());
+
+        let mut trust: serde_json::Value = serde_json::from_str(&fs::read_to_string(&list).unwrap()).unwrap();
+        trust["keys"].as_array_mut().unwrap().truncate(1);
+        let world = world.again_with(|| fs::write(&list, trust.to_string()).unwrap());
+        assert!(world.governance.audit().standing().problem.is_some(), "nothing signs it");
+        let made = world.governance.generate_key("", "next", &root()).unwrap();
+        assert!(made.key.active);
+        assert_eq!(world.audited(1)[0].detail["key"], json!(made.key.key.id));
+        assert_eq!(world.governance.audit().standing().problem, None);
+        assert_eq!(world.governance.promote("tester", &root()).unwrap().refusals, []);
+        world.governance.admit("tester", "test").unwrap();
+    }
 }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agentguard_audit::{Code, Entry as AuditEntry, codes};
 use agentguard_core::spec::{Spec, SpecError, Variables};
-use agentguard_governance::keys::{Algorithm, KeyRing, RingError};
+use agentguard_governance::keys::{Algorithm, KeyId, KeyRing, RingError};
 use agentguard_governance::register::{Entry, Register, RegisterError, Step, Stored};
 use agentguard_governance::state::{Event, Refused, Standing};
 use agentguard_policy::{AgentFacts, HostFacts, Input, PolicyErrors};
@@ -39,7 +39,7 @@ pub use revalidation::Judged;
 /// Folders in the state directory.
 const AGENTS: &str = "agents";
 const KEYS: &str = "keys";
-const AUDIT: &str = "audit";
+pub(crate) const AUDIT: &str = "audit";
 
 /// What `agentctl restore` leaves for the audit log.
 const RESTORED: &str = "restored.json";
@@ -83,6 +83,11 @@ pub enum GovernanceError {
     /// Keys.
     #[error(transparent)]
     Keys(#[from] RingError),
+    /// The key in use is revoked, and nothing took its place.
+    #[error(
+        "key {0} is revoked, but no other could be made: {1}; until there is one nothing that this host signs counts: agentctl keys generate"
+    )]
+    NoOtherKey(KeyId, RingError),
     /// The audit log.
     #[error(transparent)]
     Unrecorded(#[from] Unrecorded),
@@ -382,8 +387,67 @@ fn after(entry: &Entry, event: Event) -> Result<Standing, GovernanceError> {
 #[cfg(test)]
 mod tests {
     use agentguard_audit::Options;
+    use agentguard_audit::read::{Filter, Records};
 
     use super::*;
+    use crate::record::Store;
+    use crate::testing::{Home, PROMOTING_POLICY, SPEC};
+
+    /// Governance of a host that is really there, with one agent, `tester`, that is promoted.
+    pub(super) struct World {
+        pub(super) home: Home,
+        pub(super) governance: Arc<Governance>,
+    }
+
+    pub(super) fn root() -> Person {
+        Person { name: "uid 0 (root)".to_owned(), uid: 0, roles: vec![AGENT_ADMIN.to_owned()] }
+    }
+
+    fn governance(home: &Home) -> Arc<Governance> {
+        let (policy, store) = (Arc::new(home.policy_in_use()), Store::open(&home.state()).unwrap());
+        crate::testing::governance(home, &policy, &store, home.config().governance)
+    }
+
+    pub(super) fn world() -> World {
+        let home = Home::new();
+        home.write_policy(PROMOTING_POLICY);
+        let governance = governance(&home);
+        let spec = format!("{SPEC}\n[economics]\nmonthly_budget_usd = 10\n")
+            .replace("tier = 1", "tier = 1\nowner = \"alice\"");
+        let new = NewSpec { name: "tester".to_owned(), spec, ..NewSpec::default() };
+        governance.create(&new, &root()).unwrap();
+        assert_eq!(governance.promote("tester", &root()).unwrap().refusals, []);
+        World { home, governance }
+    }
+
+    impl World {
+        pub(super) fn file(&self, name: &str) -> PathBuf {
+            self.home.state().join(AGENTS).join("tester").join(name)
+        }
+
+        pub(super) fn keys(&self) -> PathBuf {
+            self.home.state().join(KEYS)
+        }
+
+        /// What the audit log says last, so many records, without those about itself.
+        pub(super) fn audited(&self, count: usize) -> Vec<agentguard_audit::AuditRecord> {
+            self.governance.audit().tick();
+            let records = Records::of(&self.home.state().join(AUDIT), Filter::default()).unwrap();
+            let mut records: Vec<_> = records.map(Result::unwrap).collect();
+            records.retain(|record| !record.code.starts_with("LOG_"));
+            records.split_off(records.len() - count)
+        }
+
+        /// As after a restart, with something that happens meanwhile.
+        pub(super) fn again_with(self, meanwhile: impl FnOnce()) -> Self {
+            let Self { home, governance } = self;
+            governance.audit().close();
+            drop(governance);
+            meanwhile();
+            let governance = self::governance(&home);
+            Self { home, governance }
+        }
+    }
 
     #[test]
     fn a_restore_is_written_down_once() {

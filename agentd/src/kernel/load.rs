@@ -37,11 +37,20 @@ pub(super) struct Loaded {
     pub(super) missing: Vec<String>,
 }
 
+/// This path, or a number more: in a container each agentd has the number of the one before.
+fn free(path: &Path) -> PathBuf {
+    let numbered = (2_u32..).map(|number| path.with_extension(number.to_string()));
+    std::iter::once(path.to_owned())
+        .chain(numbered)
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| path.to_owned())
+}
+
 impl Pins {
     /// Pins below `root`, on a mounted bpffs.
     pub(super) fn below(root: &Path) -> Result<Self, KernelError> {
         let root = root.join(LAYOUT);
-        let links = root.join(format!("links-{}", std::process::id()));
+        let links = free(&root.join(format!("links-{}", std::process::id())));
         for dir in [root.join("maps"), root.join("cgroups"), links.clone()] {
             fs::create_dir_all(&dir).map_err(|source| KernelError::System {
                 what: format!("making {} (is bpffs mounted on /sys/fs/bpf?)", dir.display()),

@@ -57,14 +57,23 @@ impl Rulesets {
     /// Starts from what the agents table points to now.
     pub(super) fn adopt(mut arena: Arena, maps: &Maps) -> Result<Self, KernelError> {
         let mut adopted = HashMap::new();
-        let mut newest = 0;
+        let (mut newest, mut pointed_to) = (0, BTreeSet::new());
         for slot in 0..types::limits::MAX_AGENTS.0 {
             let agent = maps.agent(slot)?;
             newest = newest.max(agent.ruleset);
             if agent.rules != 0 {
+                pointed_to.insert(agent.ruleset);
                 adopted.insert(slot, arena.adopt(agent.rules)?);
             }
         }
+        // An agentd before this one could not take away what it had not put there itself.
+        remove_unless::<types::prefix_key, types::prefix_value>(&maps.prefix_ranges, |key| {
+            pointed_to.contains(&key.ruleset)
+        })?;
+        remove_unless::<types::resolver_key, u32>(&maps.resolvers, |key| pointed_to.contains(&key.ruleset))?;
+        remove_unless::<types::exec_file_key, types::exec_file_value>(&maps.exec_files, |key| {
+            pointed_to.contains(&key.ruleset)
+        })?;
         Ok(Self { arena, by_hash: HashMap::new(), by_slot: HashMap::new(), adopted, next_number: newest + 1 })
     }
 
@@ -281,6 +290,11 @@ fn hash_of(region: &Region, tables: &Tables, resolvers: &[IpAddr], pins: &[Pinne
 fn stored<K: Wire, V: Wire>(map: &MapHandle, wanted: impl Fn(&K) -> bool) -> BTreeSet<(Vec<u8>, Vec<u8>)> {
     let all = entries::<K, V>(map).into_iter().filter(|(key, _)| wanted(key));
     all.map(|(key, value)| (bytes_of(&key).to_vec(), bytes_of(&value).to_vec())).collect()
+}
+
+fn remove_unless<K: Wire, V: Wire>(map: &MapHandle, wanted: impl Fn(&K) -> bool) -> Result<(), KernelError> {
+    let unwanted = entries::<K, V>(map).into_iter().filter(|(key, _)| !wanted(key));
+    unwanted.map(|(key, _)| key).try_for_each(|key| remove(map, &key))
 }
 
 fn resolver_key(ruleset: u32, resolver: IpAddr) -> types::resolver_key {

@@ -10,6 +10,7 @@ pub mod history;
 pub mod query;
 mod retention;
 mod row;
+pub mod spend;
 pub mod write;
 
 pub use row::kind;
@@ -21,6 +22,7 @@ use agentguard_api::report::StoreStatus;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::clock;
+use crate::governance::AUDIT;
 
 /// The file's name in the state directory.
 const FILE: &str = "records.db";
@@ -185,12 +187,16 @@ impl Store {
         // Must come before the first table.
         connection.pragma_update(None, "auto_vacuum", "incremental")?;
         connection.execute_batch("VACUUM")?;
-        connection.execute_batch(&format!(
-            "BEGIN; {SCHEMA}; {APPROVALS}; {GOVERNANCE}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
+        // All or nothing: a start that ends in between begins it again.
+        let transaction = connection.unchecked_transaction()?;
+        transaction.execute_batch(&format!(
+            "{SCHEMA}; {APPROVALS}; {GOVERNANCE}; PRAGMA user_version = {SCHEMA_VERSION}"
         ))?;
         // Labels of an earlier store may still be in the kernel: begin above any serial it can have given.
-        connection
+        transaction
             .execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('agents', ?1)", [first_serial()])?;
+        spend::add_audited(&transaction, &self.path.with_file_name(AUDIT))?;
+        transaction.commit()?;
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use crate::files::{self, Segment};
 use crate::head::Head;
 use crate::record::{AuditRecord, Entry, MAX_EXACT, Receipt};
 use crate::sign::{Attestation, Signer, What};
+use retention::Watch;
 
 /// Nanoseconds of a day.
 pub const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
@@ -42,11 +43,11 @@ pub struct Options {
     pub host: String,
     /// When records reach the disk.
     pub fsync: Fsync,
-    /// A segment that is longer is followed by a new one; so is one of an earlier day (UTC).
+    /// A segment that is longer is followed by a new one; so is one of another day (UTC).
     pub segment_bytes: u64,
     /// Records between two checkpoints.
     pub checkpoint_every: u64,
-    /// Segments whose newest record is older are removed; 0 keeps all.
+    /// Segments that are older are removed; 0 keeps all.
     pub retention_days: u32,
 }
 
@@ -81,8 +82,8 @@ pub struct AuditLog {
     since_checkpoint: u64,
     /// Records that could not be written since the last one that could.
     lost: u64,
-    /// When retention was last looked after.
-    retained_ns: u64,
+    /// Since when the wall clock goes right, as far as could be seen; none before the first tick.
+    watch: Option<Watch>,
     /// What went wrong beside a record that was written; the next tick says it.
     trouble: Option<AuditError>,
 }
@@ -124,12 +125,12 @@ impl AuditLog {
         self.counted(entry, now_ns, self.options.fsync != Fsync::Never)
     }
 
-    /// What time brings: makes a batch durable, begins the segment of a new day, removes what is past its time. Call
-    /// it once a second or so.
+    /// What time brings: makes a batch durable, begins the segment of another day, removes what is past its time. Call
+    /// it once a second or so. `boot_ns` is a clock that nobody can set: what is removed depends on both.
     ///
     /// # Errors
     /// What went wrong now or beside a record since the last call. The log can be used all the same.
-    pub fn tick(&mut self, now_ns: u64) -> Result<(), AuditError> {
+    pub fn tick(&mut self, now_ns: u64, boot_ns: u64) -> Result<(), AuditError> {
         let trouble = self.trouble.take();
         self.report_lost(now_ns)?;
         if self.rotation_is_due(now_ns) {
@@ -139,7 +140,7 @@ impl AuditLog {
             self.checkpoint(now_ns)?;
         }
         self.attest(now_ns)?;
-        if now_ns.saturating_sub(self.retained_ns) >= DAY_NS {
+        if self.retention_is_due(now_ns, boot_ns) {
             self.retain(now_ns)?;
         }
         trouble.map_or(Ok(()), Err)
@@ -299,10 +300,11 @@ impl AuditLog {
         Ok(())
     }
 
-    /// Not while the segment is empty, or a quiet log would grow by empty files.
+    /// Another day may be an earlier one: a clock that was ahead was set right. Not while the segment is empty, or a
+    /// quiet log would grow by empty files.
     fn rotation_is_due(&self, now_ns: u64) -> bool {
         let Some(since_ns) = self.segment_since_ns else { return false };
-        self.segment.len() >= self.options.segment_bytes || now_ns / DAY_NS > since_ns / DAY_NS
+        self.segment.len() >= self.options.segment_bytes || now_ns / DAY_NS != since_ns / DAY_NS
     }
 
     fn rotate(&mut self, now_ns: u64) -> Result<(), AuditError> {

@@ -90,7 +90,7 @@ impl AuditLog {
             attested: left.attested,
             since_checkpoint: 0,
             lost: 0,
-            retained_ns: now_ns,
+            watch: None,
             trouble: None,
         };
         log.say_how_it_was_left(&left, now_ns)?;
@@ -124,7 +124,6 @@ impl AuditLog {
             fields.insert("head".to_owned(), head);
         }
         self.write(Entry::new(codes::LOG_OPENED, SELF).detail(detail), now_ns)?;
-        self.retain(now_ns)?;
         self.checkpoint(now_ns)?;
         self.attest(now_ns)
     }

@@ -92,7 +92,7 @@ fn damage_begins_a_new_segment_and_touches_nothing() {
         let mut log = open(dir.path(), NOON);
         log.append(entry(1), NOON).unwrap();
         log.append(entry(2), NOON).unwrap();
-        log.tick(NOON).unwrap();
+        log.tick(NOON, NOON).unwrap();
         drop(log);
         damage(dir.path());
         let before: Vec<_> =
@@ -155,7 +155,7 @@ fn a_forged_retention_that_was_signed_does_not_hide_a_real_one() {
     for day in 0..3 {
         log.append(entry(day), NOON + day * DAY_NS).unwrap();
     }
-    log.tick(NOON + 2 * DAY_NS).unwrap();
+    log.tick(NOON + 2 * DAY_NS, NOON + 2 * DAY_NS).unwrap();
     let newest = log.newest().clone();
     drop(log);
     let removed = crate::lines::last_record(&segments(dir.path())[0]).unwrap().unwrap();
@@ -163,7 +163,9 @@ fn a_forged_retention_that_was_signed_does_not_hide_a_real_one() {
     let forged = Entry::new(codes::LOG_RETENTION, "agentd").detail(detail);
     let forged = crate::AuditRecord::chain(forged, newest.seq + 1, NOON + 2 * DAY_NS, &newest.hash).unwrap();
     append_bytes(segments(dir.path()).last().unwrap(), &forged.line().unwrap());
-    drop(open(NOON + 12 * DAY_NS));
+    let mut log = open(NOON + 12 * DAY_NS);
+    watched(&mut log, NOON + 12 * DAY_NS);
+    drop(log);
     let report = checked(dir.path());
     assert_eq!((report.findings, report.unattested), (vec![], 1));
     assert_eq!(report.first_seq, Some(removed.seq + 1));
@@ -179,7 +181,7 @@ fn change(dir: &Path, from: &str, to: &str) {
 fn a_crash_at_any_byte_leaves_a_log_that_verifies_after_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path(), NOON);
-    log.tick(NOON).unwrap();
+    log.tick(NOON, NOON).unwrap();
     let path = segments(dir.path()).remove(0);
     let durable = fs::read(&path).unwrap().len();
     log.append(entry(1), NOON).unwrap();

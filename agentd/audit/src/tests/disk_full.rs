@@ -68,7 +68,7 @@ fn a_full_disk_loses_records_by_count_and_nothing_else() {
         }
     }
     assert!(written > 50 && lost > 50, "{written} written, {lost} lost");
-    assert!(log.tick(NOON).is_err(), "a full disk is said");
+    assert!(log.tick(NOON, NOON).is_err(), "a full disk is said");
     let report = checked(&dir);
     assert!(report.is_clean(), "{:?}", report.findings);
     fs::remove_file(&ballast).unwrap();

@@ -67,6 +67,12 @@ fn open(dir: &Path, now_ns: u64) -> AuditLog {
     AuditLog::open(dir, options(), Arc::new(Key("host")), now_ns).unwrap()
 }
 
+/// A day in which both clocks go on alike: at its end retention is looked after.
+fn watched(log: &mut AuditLog, from_ns: u64) {
+    log.tick(from_ns, 0).unwrap();
+    log.tick(from_ns + DAY_NS, DAY_NS).unwrap();
+}
+
 fn entry(number: u64) -> Entry {
     Entry::new(codes::DECISION_DENY, "agentd")
         .agent("coding-agent")

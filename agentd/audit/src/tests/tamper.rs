@@ -487,7 +487,7 @@ const REOPENED: &[Case] = &[
         let other = tempfile::tempdir().unwrap();
         let mut early = open(other.path(), NOON);
         (0..40).for_each(|number| drop(early.append(entry(number), NOON + number).unwrap()));
-        early.tick(NOON + 40).unwrap();
+        early.tick(NOON + 40, NOON + 40).unwrap();
         fs::copy(other.path().join("head.json"), log.head()).unwrap();
         Some(log.append(codes::ADMISSION_ALLOW, json!({})) + 1)
     }),

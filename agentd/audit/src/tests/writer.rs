@@ -86,10 +86,10 @@ fn a_log_that_is_written_to_while_it_is_verified_is_clean() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path(), NOON);
     (0..40).for_each(|number| drop(log.append(entry(number), NOON).unwrap()));
-    log.tick(NOON).unwrap();
+    log.tick(NOON, NOON).unwrap();
     let mut write = |_: Progress| {
         (0..8).for_each(|number| drop(log.append(entry(number), NOON).unwrap()));
-        log.tick(NOON).unwrap();
+        log.tick(NOON, NOON).unwrap();
     };
     let checks = Checks { verifier: Some(&Trust), ..Checks::default() };
     assert_eq!(verify(dir.path(), checks, &mut write).unwrap().findings, []);
@@ -98,11 +98,10 @@ fn a_log_that_is_written_to_while_it_is_verified_is_clean() {
 #[test]
 fn segments_that_are_removed_while_a_log_is_verified_are_no_finding() {
     let dir = tempfile::tempdir().unwrap();
-    let short = Options { retention_days: 10, ..options() };
-    let mut log = AuditLog::open(dir.path(), short, Arc::new(Key("host")), NOON).unwrap();
+    let mut log = ten_days(dir.path(), NOON);
     (0..6).for_each(|day| drop(log.append(entry(day), NOON + day * DAY_NS).unwrap()));
-    log.tick(NOON + 5 * DAY_NS).unwrap();
-    let mut remove = |_: Progress| log.tick(NOON + 13 * DAY_NS).unwrap();
+    log.tick(NOON + 5 * DAY_NS, NOON + 5 * DAY_NS).unwrap();
+    let mut remove = |_: Progress| log.tick(NOON + 14 * DAY_NS, NOON + 14 * DAY_NS).unwrap();
     let checks = Checks { verifier: Some(&Trust), ..Checks::default() };
     let report = verify(dir.path(), checks, &mut remove).unwrap();
     assert_eq!(report.findings, []);
@@ -123,7 +122,7 @@ fn a_durable_record_is_attested_and_a_batch_is_at_the_next_tick() {
     let mut log = open(dir.path(), NOON);
     let batch = log.append(entry(1), NOON).unwrap();
     assert!(log.attested() < batch.seq);
-    log.tick(NOON).unwrap();
+    log.tick(NOON, NOON).unwrap();
     assert_eq!(log.attested(), batch.seq);
     let durable = log.append_durable(entry(2), NOON).unwrap();
     assert_eq!(log.attested(), durable.seq);
@@ -150,11 +149,11 @@ fn a_new_day_is_a_new_segment_and_a_quiet_log_grows_no_empty_ones() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path(), NOON);
     for day in 1..5 {
-        log.tick(NOON + day * DAY_NS).unwrap();
+        log.tick(NOON + day * DAY_NS, NOON + day * DAY_NS).unwrap();
     }
     assert_eq!(segments(dir.path()).len(), 2);
     log.append(entry(1), NOON + 5 * DAY_NS).unwrap();
-    log.tick(NOON + 6 * DAY_NS).unwrap();
+    log.tick(NOON + 6 * DAY_NS, NOON + 6 * DAY_NS).unwrap();
     assert_eq!(segments(dir.path()).len(), 3);
     assert_eq!(checked(dir.path()).findings, []);
 }
@@ -162,12 +161,11 @@ fn a_new_day_is_a_new_segment_and_a_quiet_log_grows_no_empty_ones() {
 #[test]
 fn what_is_past_its_time_is_removed_and_that_is_no_tampering() {
     let dir = tempfile::tempdir().unwrap();
-    let short = Options { retention_days: 10, ..options() };
-    let mut log = AuditLog::open(dir.path(), short, Arc::new(Key("host")), NOON).unwrap();
+    let mut log = ten_days(dir.path(), NOON);
     for day in 0..20 {
         log.append(entry(day), NOON + day * DAY_NS).unwrap();
     }
-    log.tick(NOON + 20 * DAY_NS).unwrap();
+    watched(&mut log, NOON + 19 * DAY_NS);
     let report = checked(dir.path());
     assert_eq!(report.findings, []);
     assert!(report.first_seq > Some(1) && report.segments >= 9, "{report:?}");
@@ -181,12 +179,94 @@ fn what_is_past_its_time_is_removed_and_that_is_no_tampering() {
     assert_eq!(problems(&checked(dir.path())), [(Problem::MissingStart, Some(1))], "{first:?}");
 }
 
+/// A log whose segments are kept for ten days.
+fn ten_days(dir: &Path, now_ns: u64) -> AuditLog {
+    let short = Options { retention_days: 10, ..options() };
+    AuditLog::open(dir, short, Arc::new(Key("host")), now_ns).unwrap()
+}
+
+#[test]
+fn nothing_is_removed_by_a_clock_that_did_not_go_right_for_a_day() {
+    const HOUR: u64 = DAY_NS / 24;
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = ten_days(dir.path(), NOON);
+    for day in 0..20 {
+        log.append(entry(day), NOON + day * DAY_NS).unwrap();
+    }
+    log.close(NOON + 19 * DAY_NS).unwrap();
+    let kept = segments(dir.path());
+    let is_kept = || kept.iter().all(|path| path.exists());
+    // It starts years ahead, and is set right after two hours.
+    let (ahead, right) = (NOON + 4000 * DAY_NS, NOON + 20 * DAY_NS);
+    let mut log = ten_days(dir.path(), ahead);
+    log.tick(ahead, 0).unwrap();
+    log.tick(ahead + 2 * HOUR, 2 * HOUR).unwrap();
+    log.tick(right, 2 * HOUR).unwrap();
+    log.tick(right + 23 * HOUR, 25 * HOUR).unwrap();
+    // For a moment it is wrong again, and the day begins anew.
+    log.tick(ahead, 25 * HOUR).unwrap();
+    log.tick(right + 23 * HOUR, 25 * HOUR).unwrap();
+    log.tick(right + 46 * HOUR, 48 * HOUR).unwrap();
+    assert!(is_kept());
+    // A small step is no wrong clock.
+    log.tick(right + 47 * HOUR - HOUR / 2, 49 * HOUR).unwrap();
+    assert!(!is_kept());
+    let report = checked(dir.path());
+    assert_eq!(report.findings, []);
+    assert!(report.segments > 8, "by the right clock only: {report:?}");
+}
+
+#[test]
+fn a_segment_from_a_time_to_come_goes_with_what_is_around_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = ten_days(dir.path(), NOON);
+    for day in [0, 1, 50_000, 50_001, 2, 3, 4] {
+        log.append(entry(day), NOON + day * DAY_NS).unwrap();
+    }
+    let (first, last) = (segments(dir.path())[0].clone(), segments(dir.path())[6].clone());
+    watched(&mut log, NOON + 9 * DAY_NS);
+    assert!(first.exists());
+    watched(&mut log, NOON + 19 * DAY_NS);
+    assert_eq!(
+        segments(dir.path())[0],
+        last,
+        "the newest of the old ones stays until the one behind it is old, too"
+    );
+    assert_eq!(checked(dir.path()).findings, []);
+}
+
+#[test]
+fn a_segment_that_a_clock_in_the_past_ended_is_not_taken_for_an_old_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = ten_days(dir.path(), NOON);
+    log.append(entry(1), NOON).unwrap();
+    log.append(entry(2), DAY_NS).unwrap();
+    log.append(entry(3), NOON + 1).unwrap();
+    watched(&mut log, NOON + 1);
+    assert_eq!(segments(dir.path()).len(), 4);
+    watched(&mut log, NOON + 15 * DAY_NS);
+    assert_eq!(segments(dir.path()).len(), 2);
+}
+
+#[test]
+fn a_clock_that_is_set_back_begins_a_segment_and_its_days_begin_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), NOON + 4000 * DAY_NS);
+    for number in 0..3 {
+        log.append(entry(number), NOON).unwrap();
+    }
+    assert_eq!(segments(dir.path()).len(), 2);
+    log.append(entry(3), NOON + DAY_NS).unwrap();
+    assert_eq!(segments(dir.path()).len(), 3);
+    assert_eq!(checked(dir.path()).findings, []);
+}
+
 #[test]
 fn another_key_signs_from_then_on_and_covers_what_a_revoked_one_signed() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = AuditLog::open(dir.path(), options(), Arc::new(Key("old")), NOON).unwrap();
     log.append(entry(1), NOON).unwrap();
-    log.tick(NOON).unwrap();
+    log.tick(NOON, NOON).unwrap();
     let report = checked(dir.path());
     let revoked = report.findings.iter().filter(|finding| finding.problem == Problem::RevokedKey);
     assert_eq!((revoked.count(), report.covered_seq), (2, 0), "{report:?}");
@@ -257,6 +337,31 @@ fn a_filter_finds_records_and_a_limit_the_newest_of_them() {
     let (newest, unreadable) = Records::newest(dir.path(), &even, 2).unwrap();
     let numbers: Vec<_> = newest.iter().map(|record| record.detail["n"].as_i64().unwrap()).collect();
     assert_eq!((numbers, unreadable.len()), (vec![18, 24], 0));
+}
+
+#[test]
+fn skimming_reads_what_a_filter_wants_and_only_segments_from_its_time_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), NOON);
+    for day in 0..5 {
+        log.append(entry(day), NOON + day * DAY_NS).unwrap();
+        log.append(Entry::new(codes::BUDGET_SPENT, "agentd").detail(json!({"n": day})), NOON + day * DAY_NS)
+            .unwrap();
+    }
+    // A clock in the past ended the newest segment.
+    drop(log);
+    drop(open(dir.path(), DAY_NS));
+    fs::write(&segments(dir.path())[1], "not looked at, but for its ends").unwrap();
+    let wanted = Filter {
+        codes: vec!["BUDGET_SPENT".to_owned()],
+        since_ns: Some(NOON + 3 * DAY_NS),
+        ..Filter::default()
+    };
+    let skimmed = Records::skim(dir.path(), wanted).unwrap();
+    let (found, unreadable): (Vec<_>, Vec<_>) = skimmed.partition(Result::is_ok);
+    let days: Vec<_> =
+        found.into_iter().map(|record| record.unwrap().detail["n"].as_u64().unwrap()).collect();
+    assert_eq!((days, unreadable.len()), (vec![3, 4], 1), "what has no ends may be of any time");
 }
 
 #[test]
