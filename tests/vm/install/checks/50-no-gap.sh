@@ -24,7 +24,7 @@ print(f"{tries} tries, {read} read, {denied} denied, {broken} broken", file=open
 PY
 # Not governed: files, processes, sockets, signals. Nothing of it may fail.
 cat >"$work/neighbour.py" <<'PY'
-import os, signal, socket, subprocess, sys, tempfile
+import os, signal, socket, subprocess, sys, tempfile, time
 server = socket.create_server(("127.0.0.1", 0))
 done = 0
 with tempfile.TemporaryDirectory() as folder:
@@ -43,6 +43,7 @@ with tempfile.TemporaryDirectory() as folder:
             os.kill(child.pid, signal.SIGKILL)
             assert child.wait() == -signal.SIGKILL
         done += 1
+        time.sleep(float(sys.argv[1]))
 print(done, file=open("/home/dev/project/neighbour", "w"))
 PY
 install -m 0644 "$work/agent.py" "$work/neighbour.py" /home/dev/project
@@ -53,7 +54,7 @@ for number in 0 1; do
     agent --name "tight-$number" -- taskset --cpu-list "$number" python3 /home/dev/project/agent.py "result-$number" "${PAUSE:-0}" \
         >/dev/null 2>&1 &
 done
-dev python3 /home/dev/project/neighbour.py >"$work/neighbour.log" 2>&1 &
+dev python3 /home/dev/project/neighbour.py "${PAUSE:-0}" >"$work/neighbour.log" 2>&1 &
 both_run() { [ "$(agentctl agents -o json | jq '[.[] | select(.name | startswith("tight-")) | select(.processes > 0)] | length')" -eq 2 ]; }
 check "two agents try again and again" eventually 60 both_run
 
