@@ -87,7 +87,7 @@ codes! {
     Admission ADMISSION_DENY_PROOF_MISSING
         "it may not: it has no proof"
     Admission ADMISSION_DENY_SPEC_HASH_MISMATCH
-        "it may not: its spec is not the one that was signed"
+        "it may not: its spec is not the one that was signed, or cannot be read"
     Admission ADMISSION_DENY_POLICY_HASH_MISMATCH
         "it may not: the policy in force is not the one that was signed"
     Admission ADMISSION_DENY_SIGNER_REVOKED
