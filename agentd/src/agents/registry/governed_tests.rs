@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use agentguard_governance::state::State;
 
-use super::tests::{World, enrolment, registry, world};
+use super::tests::{World, enrolment, registry, world_of};
 use super::*;
 use crate::config::{GovernanceSettings, Unregistered};
 use crate::governance::{AGENT_ADMIN, Amount, NewSpec, Person};
-use crate::testing::{PROMOTING_POLICY, SPEC};
+use crate::testing::{Home, PROMOTING_POLICY, SPEC};
 use agentguard_audit::read::{Filter, Records};
 use agentguard_core::spec::Mode;
 use agentguard_governance::budget::Spend;
@@ -18,10 +18,9 @@ use agentguard_governance::budget::Spend;
 const NAME: &str = "tester";
 
 fn promoting() -> World {
-    let mut world = world();
-    world.home.write_policy(PROMOTING_POLICY);
-    world.registry = registry(&world.home, &world.kernel);
-    world
+    let home = Home::new();
+    home.write_policy(PROMOTING_POLICY);
+    world_of(home)
 }
 
 fn admin() -> Person {
@@ -306,6 +305,7 @@ async fn a_policy_that_came_while_agentd_was_away_is_asked_about_everybody_and_t
     world.promote();
     world.start().await.unwrap();
     world.home.write_policy(&PROMOTING_POLICY.replace("/srv/secret/**", "/srv/other/**"));
+    world.registry.governance.audit().close();
     let again = registry(&world.home, &world.kernel);
     again.revalidate(None, "agentd starts").await.unwrap();
     assert_eq!(again.restore().await.unwrap(), 1);
@@ -318,6 +318,7 @@ async fn a_policy_that_came_while_agentd_was_away_is_asked_about_everybody_and_t
     envelope["signatures"][0]["sig"] = signature.into();
     fs::write(world.file("proof.json"), envelope.to_string()).unwrap();
     world.home.write_policy(PROMOTING_POLICY);
+    world.registry.governance.audit().close();
     let again = registry(&world.home, &world.kernel);
     again.revalidate(None, "agentd starts").await.unwrap();
     assert_eq!(again.restore().await.unwrap(), 0);

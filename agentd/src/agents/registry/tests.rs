@@ -38,7 +38,10 @@ pub(super) fn registry_with(
 }
 
 pub(super) fn world() -> World {
-    let home = Home::new();
+    world_of(Home::new())
+}
+
+pub(super) fn world_of(home: Home) -> World {
     let kernel = Arc::new(Fake::default());
     let registry = registry(&home, &kernel);
     let process = Command::new("sleep").arg("600").spawn().unwrap();
@@ -215,6 +218,7 @@ async fn a_restarted_agentd_goes_on_governing() {
     );
     assert_eq!(again.directory.name(agent.key), agent.name);
     world.home.write_policy(OTHER_POLICY);
+    again.governance.audit().close();
     let changed = registry(&world.home, &world.kernel);
     assert_eq!(changed.restore().await.unwrap(), 1);
     assert_eq!(world.kernel.state().installed.get(&agent.key), Some(&(Mode::Enforce, 2)));
