@@ -83,6 +83,7 @@ import json, subprocess
 done = subprocess.run(["agentctl", "agent", "show", "worker", "-o", "json"], stdout=subprocess.PIPE)
 shown = json.loads(done.stdout)
 print(json.dumps(shown["instances"]), shown.get("read_by_agentctl"))
+assert shown["read_by_agentctl"], "agentctl did not find the kernel's table"
 assert done.returncode == 0
 kernel, proof = shown["instances"][0]["kernel"], shown["proof"]["proof"]
 print(kernel, proof)
