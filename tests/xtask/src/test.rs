@@ -191,7 +191,7 @@ fn install(workspace: &Path, build: &Build, full: bool) -> Result<(String, Comma
         &mut command,
         &[workspace.join(CHECKS), workspace.join("tests/vm/install"), checked_packages(build)],
     );
-    command.args(["--", "env", if full { "PAUSE=0" } else { "PAUSE=0.01" }]);
+    command.args(["--", "env", if full { "PAUSE=0" } else { "PAUSE=0.05" }]);
     command.args(["bash", "/share/install/run.sh", "/share/check"]);
     command.args(if full { [].as_slice() } else { &TOPICS });
     Ok(("VM install".to_owned(), command))
