@@ -56,7 +56,7 @@ pub(super) async fn start_scope(
 ) -> Result<PathBuf, SystemdError> {
     within(async {
         let bus = Connection::system().await?;
-        let manager = Proxy::new(&bus, SERVICE, "/org/freedesktop/systemd1", MANAGER).await?;
+        let manager = manager(&bus).await?;
         // Before the call, so that the answer can not be missed.
         let mut removed = manager.receive_signal("JobRemoved").await?;
         manager.call::<_, _, ()>("Subscribe", &()).await?;
@@ -97,7 +97,7 @@ pub(super) async fn unit_cgroup(cgroups: &Cgroups, unit: &str) -> Result<PathBuf
 pub(super) async fn stop_unit(unit: &str) -> Result<(), SystemdError> {
     within(async {
         let bus = Connection::system().await?;
-        let manager = Proxy::new(&bus, SERVICE, "/org/freedesktop/systemd1", MANAGER).await?;
+        let manager = manager(&bus).await?;
         let _job: OwnedObjectPath = manager.call("StopUnit", &(unit, "replace")).await?;
         Ok(())
     })
@@ -108,7 +108,7 @@ pub(super) async fn stop_unit(unit: &str) -> Result<(), SystemdError> {
 pub(super) async fn has_ended(unit: &str) -> Result<bool, SystemdError> {
     within(async {
         let bus = Connection::system().await?;
-        let manager = Proxy::new(&bus, SERVICE, "/org/freedesktop/systemd1", MANAGER).await?;
+        let manager = manager(&bus).await?;
         let path: OwnedObjectPath = match manager.call("GetUnit", &(unit)).await {
             Err(zbus::Error::MethodError(name, ..)) if name == NO_SUCH_UNIT => return Ok(true),
             path => path?,
@@ -119,8 +119,12 @@ pub(super) async fn has_ended(unit: &str) -> Result<bool, SystemdError> {
     .await
 }
 
+async fn manager(bus: &Connection) -> zbus::Result<Proxy<'static>> {
+    Proxy::new(bus, SERVICE, "/org/freedesktop/systemd1", MANAGER).await
+}
+
 async fn control_group(bus: &Connection, cgroups: &Cgroups, unit: &str) -> Result<PathBuf, SystemdError> {
-    let manager = Proxy::new(bus, SERVICE, "/org/freedesktop/systemd1", MANAGER).await?;
+    let manager = manager(bus).await?;
     let path: OwnedObjectPath =
         manager.call("GetUnit", &(unit)).await.map_err(|_| SystemdError::NotRunning(unit.to_owned()))?;
     let kind = match unit.rsplit_once('.').map(|(_, kind)| kind) {

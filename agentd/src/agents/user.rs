@@ -41,6 +41,11 @@ pub fn owner(pid: u32) -> Option<Owner> {
     Some(Owner { uid: process.status().ok()?.ruid, start_ticks: process.stat().ok()?.starttime })
 }
 
+/// Whether a process is the one that began then, and no later one that got its number.
+pub fn is_still(pid: u32, start_ticks: u64) -> bool {
+    owner(pid).is_some_and(|owner| owner.start_ticks == start_ticks)
+}
+
 /// Whether a process runs. One that has ended and waits for its parent to hear of it does not; one whose first thread has
 /// ended does, as long as there is another.
 pub fn is_alive(pid: u32) -> bool {

@@ -113,14 +113,12 @@ async fn report(State(served): State<Served>, headers: HeaderMap, body: Bytes) -
         return answer(StatusCode::BAD_REQUEST, json!({"error": error}));
     };
     let amount = Amount { agent: report.agent, spend: amount, note: report.note, key: report.key };
-    if let Err(error) = amount.check_key() {
-        return answer(StatusCode::BAD_REQUEST, json!({"error": error.to_string()}));
-    }
     let by = Person { name: "gateway".to_owned(), uid: 0, roles: Vec::new() };
     match spend(&served.registry, amount, by).await {
         Ok(spent) => answer(StatusCode::OK, json!(spent)),
         Err(error) => {
             let status = match error {
+                RegistryError::Governance(GovernanceError::Invalid(_)) => StatusCode::BAD_REQUEST,
                 RegistryError::Governance(GovernanceError::Register(_)) => StatusCode::NOT_FOUND,
                 _ => StatusCode::SERVICE_UNAVAILABLE,
             };

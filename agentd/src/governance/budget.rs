@@ -46,7 +46,7 @@ impl Amount {
     ///
     /// # Errors
     /// When it has a key that would.
-    pub fn check_key(&self) -> Result<(), GovernanceError> {
+    fn check_key(&self) -> Result<(), GovernanceError> {
         if one_line(&self.key, MAX_KEY) == self.key {
             return Ok(());
         }

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use libbpf_rs::libbpf_sys;
 use super::KernelError;
 use super::load::Pins;
 use super::maps::{Maps, entries, remove, update};
+use super::wire::text_of;
 
 /// A cgroup program and how it is attached.
 pub(super) struct CgroupProgram {
@@ -88,20 +88,14 @@ pub(super) fn forget_all(maps: &Maps, pins: &Pins, label: types::label) -> Resul
 /// made anew.
 fn place_of(path: &Path) -> Result<Option<types::cgroup_path>, KernelError> {
     let below = path.strip_prefix(mount_point()?).unwrap_or(path);
-    let text = Path::new("/").join(below);
-    let bytes = text.as_os_str().as_bytes();
-    let mut place = types::cgroup_path { path: [0; 256] };
-    if bytes.len() >= place.path.len() {
+    let place = text_of(&Path::new("/").join(below)).map(|path| types::cgroup_path { path });
+    if place.is_none() {
         tracing::warn!(
             "{}: its path is too long: when it is made anew its processes are not governed",
             path.display()
         );
-        return Ok(None);
     }
-    for (to, byte) in place.path.iter_mut().zip(bytes) {
-        *to = byte.cast_signed();
-    }
-    Ok(Some(place))
+    Ok(place)
 }
 
 /// The kernel's id of a cgroup is the inode number of its directory.

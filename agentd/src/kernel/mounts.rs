@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, thread};
@@ -13,6 +14,7 @@ use procfs::process::{MountInfo, Process};
 
 use super::KernelError;
 use super::maps::{Maps, entries, remove, update};
+use super::wire::text_of;
 
 /// The mount namespace of PID 1 is the host's, whatever namespace agentd runs in.
 const HOST: i32 = 1;
@@ -66,16 +68,13 @@ fn roots<'a>(mounts: impl Iterator<Item = &'a MountInfo>) -> HashMap<u32, types:
     let mut found = HashMap::new();
     for mount in mounts.filter(|mount| mount.root == "/") {
         let Some(device) = kernel_device(&mount.majmin) else { continue };
-        let path = mount.mount_point.as_os_str().as_encoded_bytes();
-        let path = if path == b"/" { b"" } else { path };
-        let mut prefix = [0_i8; 256];
-        if path.len() >= prefix.len() {
-            continue; // a miss: decided by the path inside the file system
-        }
-        prefix.iter_mut().zip(path).for_each(|(to, from)| *to = *from as i8);
+        let root = Path::new("/");
+        let path = if mount.mount_point == root { Path::new("") } else { mount.mount_point.as_path() };
+        // One that is too long is a miss: decided by the path inside the file system.
+        let Some(prefix) = text_of(path) else { continue };
         found.entry(device).or_insert(types::host_mount {
             mount_id: mount.mnt_id as u32,
-            prefix_len: path.len() as u32,
+            prefix_len: path.as_os_str().len() as u32,
             prefix,
         });
     }

@@ -1,6 +1,8 @@
 //! Generated types as bytes and back: the keys and values of the maps.
 
 use std::mem::{MaybeUninit, size_of};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use agentguard_bpf::types;
 
@@ -52,6 +54,14 @@ unsafe impl Wire for u64 {}
 pub(super) fn bytes_of<T: Wire>(value: &T) -> &[u8] {
     // SAFETY: Wire has no padding, so every byte is initialised, and the slice lives as long as the value.
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+/// A path as the kernel programs hold it, ended by zeros; `None` if it is too long.
+pub(super) fn text_of<const SIZE: usize>(path: &Path) -> Option<[i8; SIZE]> {
+    let bytes = path.as_os_str().as_bytes();
+    let mut text = [0; SIZE];
+    text.iter_mut().zip(bytes).for_each(|(to, from)| *to = from.cast_signed());
+    (bytes.len() < SIZE).then_some(text)
 }
 
 /// The value that these bytes are; `None` if there are too few.

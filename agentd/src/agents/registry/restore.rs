@@ -84,9 +84,7 @@ impl Registry {
             return true;
         }
         match &agent.target {
-            Target::Pid { pid, start_ticks } => {
-                user::owner(*pid).is_some_and(|owner| owner.start_ticks == *start_ticks)
-            }
+            Target::Pid { pid, start_ticks } => user::is_still(*pid, *start_ticks),
             Target::Run { cgroup, .. } => super::cgroup::is_populated(cgroup),
             Target::Cgroup { cgroup } => cgroup.is_dir(),
             Target::Unit { unit, cgroup } => {
@@ -119,11 +117,7 @@ impl Registry {
         let mut undo = Undo::default();
         let governed = match &next.target {
             // Its number may be somebody else's by now, and its children have labels.
-            Target::Pid { pid, start_ticks }
-                if user::owner(*pid).is_none_or(|owner| owner.start_ticks != *start_ticks) =>
-            {
-                Ok(0)
-            }
+            Target::Pid { pid, start_ticks } if !user::is_still(*pid, *start_ticks) => Ok(0),
             target => self.govern(next.key, target, &mut undo),
         };
         // Labels that are there stay, whether or not new ones could be given.
